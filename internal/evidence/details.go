@@ -1,0 +1,491 @@
+package evidence
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The kinds of observations.
+const (
+	KindFork           Kind = "process.fork"
+	KindExec           Kind = "process.exec"
+	KindExecFailed     Kind = "exec.failed"
+	KindExit           Kind = "process.exit"
+	KindSignalSent     Kind = "signal.sent"
+	KindSignalFatal    Kind = "signal.fatal"
+	KindSignalCaught   Kind = "signal.caught"
+	KindOOM            Kind = "oom.victim"
+	KindFDRefused      Kind = "fd.refused"
+	KindFDGrown        Kind = "fd.grown"
+	KindInotifyRefused Kind = "inotify.refused"
+	KindAddressRefused Kind = "address.refused"
+	KindThreadFailures Kind = "thread.failures"
+	KindSelectBeyond   Kind = "select.beyond"
+	KindStdio          Kind = "stdio.changed"
+	KindWriteShort     Kind = "write.short"
+	KindWriteRefused   Kind = "write.refused"
+	KindProcess        Kind = "sample.process"
+	KindGarbled        Kind = "output.garbled"
+	KindOutputStalled  Kind = "output.stalled"
+	KindOutputHeld     Kind = "output.held"
+	KindHeadroom       Kind = "headroom"
+	KindLost           Kind = "lost"
+)
+
+// All lists the kinds that this version knows. Decisive kinds are rare and decide a judgement.
+var All = []struct {
+	Kind     Kind
+	Decisive bool
+	New      func() Detail
+}{
+	{KindFork, false, func() Detail { return new(Fork) }},
+	{KindExec, false, func() Detail { return new(Exec) }},
+	{KindExecFailed, true, func() Detail { return new(ExecFailed) }},
+	{KindExit, true, func() Detail { return new(Exit) }},
+	{KindSignalSent, true, func() Detail { return new(SignalSent) }},
+	{KindSignalFatal, true, func() Detail { return new(SignalFatal) }},
+	{KindSignalCaught, true, func() Detail { return new(SignalCaught) }},
+	{KindOOM, true, func() Detail { return new(OOM) }},
+	{KindFDRefused, true, func() Detail { return new(FDRefused) }},
+	{KindFDGrown, true, func() Detail { return new(FDGrown) }},
+	{KindInotifyRefused, true, func() Detail { return new(InotifyRefused) }},
+	{KindAddressRefused, true, func() Detail { return new(AddressRefused) }},
+	{KindThreadFailures, true, func() Detail { return new(ThreadFailures) }},
+	{KindSelectBeyond, true, func() Detail { return new(SelectBeyond) }},
+	{KindStdio, true, func() Detail { return new(Stdio) }},
+	{KindWriteShort, false, func() Detail { return new(WriteShort) }},
+	{KindWriteRefused, false, func() Detail { return new(WriteRefused) }},
+	{KindProcess, false, func() Detail { return new(Process) }},
+	{KindGarbled, true, func() Detail { return new(Garbled) }},
+	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
+	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},
+	{KindHeadroom, true, func() Detail { return new(Headroom) }},
+	{KindLost, true, func() Detail { return new(Lost) }},
+}
+
+// Frame is one function of a backtrace, the innermost first.
+type Frame struct {
+	PC       uint64 `json:"pc,omitzero"`       // virtual address in the process
+	Function string `json:"function,omitzero"` // demangled, empty where unknown
+	Offset   uint64 `json:"offset,omitzero"`   // bytes from the function's start
+	Module   string `json:"module,omitzero"`   // path of the binary or library, empty where unmapped
+	File     string `json:"file,omitzero"`     //
+	Line     int32  `json:"line,omitzero"`     //
+	Guess    bool   `json:"guess,omitzero"`    // found by scanning the stack, not by unwinding
+}
+
+func (f *Frame) walk(c *codec) {
+	c.u64(&f.PC)
+	c.str(&f.Function)
+	c.u64(&f.Offset)
+	c.str(&f.Module)
+	c.str(&f.File)
+	c.i32(&f.Line)
+	c.flag(&f.Guess)
+}
+
+// String is "db_connect+0x5c in cart (db.c:12)", with what is known of that.
+func (f *Frame) String() string {
+	var b strings.Builder
+	switch {
+	case f.Function != "":
+		b.WriteString(f.Function)
+		if f.Line == 0 {
+			b.WriteString("+0x" + strconv.FormatUint(f.Offset, 16))
+		}
+	default:
+		b.WriteString("0x" + strconv.FormatUint(f.PC, 16))
+	}
+	if f.Module != "" {
+		b.WriteString(" in " + f.Module[strings.LastIndexByte(f.Module, '/')+1:])
+	}
+	if f.Line != 0 {
+		b.WriteString(" (" + f.File[strings.LastIndexByte(f.File, '/')+1:] + ":" + strconv.Itoa(int(f.Line)) + ")")
+	}
+	return b.String()
+}
+
+func walkFrames(c *codec, v *[]Frame) { list(c, v, func(c *codec, f *Frame) { f.walk(c) }) }
+
+// Mapping is an executable piece of a process's address space.
+type Mapping struct {
+	Start, End, Offset uint64 // bytes; Offset into the file
+	Path               string
+	Device             uint64 // as in stat(2), 0 where unknown
+	Inode              uint64
+}
+
+func (m *Mapping) walk(c *codec) {
+	c.u64(&m.Start)
+	c.u64(&m.End)
+	c.u64(&m.Offset)
+	c.str(&m.Path)
+	c.u64(&m.Device)
+	c.u64(&m.Inode)
+}
+
+// Context is what a stack is unwound from: registers, and a piece of the stack from the stack
+// pointer upward. It is kept in a recording and left out of a case, which has the backtrace.
+type Context struct {
+	Arch  string    // runtime.GOARCH: decides the order of Regs
+	Regs  []uint64  // amd64: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss (struct pt_regs); arm64: x0 to x30 sp pc pstate
+	PC    uint64    //
+	SP    uint64    //
+	Stack []byte    // memory from SP upward, at most 32 KiB; ends before the first page that could not be read
+	Maps  []Mapping // executable mappings that addresses of the stack fall into, where the kernel gave them
+}
+
+func (x *Context) walk(c *codec) {
+	c.str(&x.Arch)
+	list(c, &x.Regs, (*codec).u64)
+	c.u64(&x.PC)
+	c.u64(&x.SP)
+	c.bytes(&x.Stack)
+	list(c, &x.Maps, func(c *codec, m *Mapping) { m.walk(c) })
+}
+
+// Fork is a new process of the tree; the observation's PID is the parent's.
+type Fork struct {
+	Child   int32          `json:"child"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Exec is a program that was started by execve.
+type Exec struct {
+	Path    string         `json:"path"`           // as the kernel resolved it
+	Args    []string       `json:"args,omitempty"` // the first 256 bytes of them
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// ExecFailed is an execve or execveat that the kernel refused.
+type ExecFailed struct {
+	Path    string         `json:"path"`
+	Errno   Errno          `json:"errno"`
+	Count   int64          `json:"count,omitzero"` // alike ones up to now; whole observations are bounded
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Exit is the end of a process of the tree, seen while it still had its descriptor table.
+type Exit struct {
+	ExitCode     int32          `json:"exitCode"`            // 0 to 255; 128+n for a signal
+	Signal       Signal         `json:"signal,omitzero"`     // that ended it
+	CoreDumped   bool           `json:"coreDumped,omitzero"` //
+	Parent       int32          `json:"parent,omitzero"`     // process
+	EnderTID     int32          `json:"enderTID,omitzero"`   // thread that called exit_group or died of the signal; 0: not known
+	StartNanos   int64          `json:"startNanos,omitzero"` // CLOCK_BOOTTIME
+	UserNanos    int64          `json:"userNanos,omitzero"`
+	SystemNanos  int64          `json:"systemNanos,omitzero"`
+	MaxRSSBytes  int64          `json:"maxRSSBytes,omitzero"`
+	MinorFaults  int64          `json:"minorFaults,omitzero"`
+	MajorFaults  int64          `json:"majorFaults,omitzero"`
+	FDs          *FDTable       `json:"fds,omitzero"`          // nil where it could not be walked
+	SelectCalls  int64          `json:"selectCalls,omitzero"`  // select and pselect6 with any nfds
+	RefusedFDs   int64          `json:"refusedFDs,omitzero"`   // exact, EMFILE and ENFILE
+	HighestEver  int32          `json:"highestEver,omitzero"`  // highest descriptor number ever allocated, where seen
+	OutOfKernel  bool           `json:"outOfKernel,omitzero"`  // from wait4 alone: no probe saw it
+	GroupExiting bool           `json:"groupExiting,omitzero"` // exit_group or a fatal signal ended all threads
+	Unknown      jsontext.Value `json:",embed"`
+}
+
+// SignalSent is a signal sent to a process of the tree, the first ones whole, then counted.
+type SignalSent struct {
+	Signal        Signal         `json:"signal"`
+	Code          int32          `json:"code,omitzero"` // si_code: 0 kill, -6 tgkill, 0x80 kernel
+	Sender        int32          `json:"sender"`        // process; 0: the kernel
+	SenderComm    string         `json:"senderComm,omitzero"`
+	SenderParent  int32          `json:"senderParent,omitzero"`
+	SenderCommand string         `json:"senderCommand,omitzero"` // command line, where it could still be read
+	SenderInTree  bool           `json:"senderInTree,omitzero"`  // the sender is the subject itself
+	Ignored       bool           `json:"ignored,omitzero"`       // by the target's disposition
+	Count         int64          `json:"count,omitzero"`
+	Unknown       jsontext.Value `json:",embed"`
+}
+
+// SignalFatal is a signal that is about to end its process: delivered with the default action.
+type SignalFatal struct {
+	Signal  Signal  `json:"signal"`
+	Code    int32   `json:"code,omitzero"` // si_code
+	Address uint64  `json:"address,omitzero"`
+	Sender  int32   `json:"sender,omitzero"` // si_pid of kill, tgkill and sigqueue
+	Self    bool    `json:"self,omitzero"`   // the process sent it to itself: abort, raise
+	Syscall string  `json:"syscall,omitzero"`
+	SP      uint64  `json:"sp,omitzero"`
+	PC      uint64  `json:"pc,omitzero"`
+	Fault   string  `json:"fault,omitzero"`    // what the address is: "null page", "stack guard", "not mapped", "read-only", "not executable"
+	Where   string  `json:"where,omitzero"`    // mapping or neighbourhood of the address
+	StackLo uint64  `json:"stackLow,omitzero"` // bounds of the stack's mapping that SP lies in, where known
+	StackHi uint64  `json:"stackHigh,omitzero"`
+	StackRL int64   `json:"stackLimit,omitzero"` // RLIMIT_STACK, bytes; -1 unlimited
+	Trace   []Frame `json:"backtrace,omitempty"`
+	TraceBy string  `json:"traceBy,omitzero"` // "eh_frame", "frame pointers", "scan"
+
+	Context *Context       `json:"-"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// SignalCaught is a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP) or SIGABRT that was
+// delivered to a handler. Runtimes such as Java's use faults in health.
+type SignalCaught struct {
+	SignalFatal
+	Count int64 `json:"count,omitzero"`
+}
+
+// OOM is a process of the tree that the kernel chose to kill for memory.
+type OOM struct {
+	Global      bool           `json:"global,omitzero"` // not a cgroup's limit; only where told
+	GlobalKnown bool           `json:"globalKnown,omitzero"`
+	RSSBytes    int64          `json:"rssBytes,omitzero"`
+	Unknown     jsontext.Value `json:",embed"`
+}
+
+// FDRefused is a system call that was refused a descriptor with EMFILE or ENFILE.
+type FDRefused struct {
+	Call      string  `json:"call"` // system call
+	Errno     Errno   `json:"errno"`
+	Count     int64   `json:"count"`              // of this process, call and error up to now, exact
+	Path      string  `json:"path,omitzero"`      // of open and its like
+	Peer      string  `json:"peer,omitzero"`      //
+	Open      int64   `json:"open,omitzero"`      //
+	SoftLimit int64   `json:"softLimit,omitzero"` //
+	InMessage bool    `json:"inMessage,omitzero"` // lost from a UNIX socket's message (SCM_RIGHTS): the call itself succeeded
+	Trace     []Frame `json:"backtrace,omitempty"`
+	TraceBy   string  `json:"traceBy,omitzero"`
+
+	Context *Context       `json:"-"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// FDGrown is a descriptor higher than any before in its process, seen at growing distances: the
+// stack shows the code that opens what is not closed.
+type FDGrown struct {
+	Call    string  `json:"call"`
+	FD      int32   `json:"fd"`
+	FDKind  FDKind  `json:"fdKind,omitzero"`
+	State   string  `json:"state,omitzero"`
+	Peer    string  `json:"peer,omitzero"`
+	Path    string  `json:"path,omitzero"`
+	Trace   []Frame `json:"backtrace,omitempty"`
+	TraceBy string  `json:"traceBy,omitzero"`
+
+	Context *Context       `json:"-"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// InotifyRefused is inotify_init (EMFILE) or inotify_add_watch (ENOSPC) refused: the user's limits
+// of instances or watches, not the descriptor table.
+type InotifyRefused struct {
+	Call         string         `json:"call"`
+	Errno        Errno          `json:"errno"`
+	Count        int64          `json:"count"`
+	Path         string         `json:"path,omitzero"`
+	MaxInstances int64          `json:"maxInstances,omitzero"` // fs.inotify.max_user_instances, 0 where not read
+	MaxWatches   int64          `json:"maxWatches,omitzero"`   // fs.inotify.max_user_watches
+	Open         int64          `json:"open,omitzero"`         // descriptors of the process
+	SoftLimit    int64          `json:"softLimit,omitzero"`
+	Unknown      jsontext.Value `json:",embed"`
+}
+
+// AddressRefused is a bind, listen or connect refused for its address: EADDRINUSE, EADDRNOTAVAIL.
+type AddressRefused struct {
+	Call          string         `json:"call"`
+	Errno         Errno          `json:"errno"`
+	Address       string         `json:"address,omitzero"` // that was asked for: "127.0.0.1:80", a path
+	Protocol      FDKind         `json:"protocol,omitzero"`
+	Count         int64          `json:"count"`
+	Holder        int32          `json:"holder,omitzero"` // process that has the address, where found
+	HolderCommand string         `json:"holderCommand,omitzero"`
+	PortRange     string         `json:"portRange,omitzero"` // net.ipv4.ip_local_port_range
+	PortsUsed     int64          `json:"portsUsed,omitzero"` // local ports in use in its network namespace, where counted
+	ByState       []StateCount   `json:"byState,omitempty"`  // sockets of the network namespace, most first
+	ByPeer        []StateCount   `json:"byPeer,omitempty"`
+	Unknown       jsontext.Value `json:",embed"`
+}
+
+// StateCount is a count by name.
+type StateCount struct {
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
+}
+
+func (s *StateCount) walk(c *codec) {
+	c.str(&s.Name)
+	c.i64(&s.Count)
+}
+
+// FailedCall is one failed system call of a thread.
+type FailedCall struct {
+	BootNanos int64  `json:"bootNanos"`
+	Call      string `json:"call"`
+	Errno     Errno  `json:"errno"`
+	FD        int32  `json:"fd,omitzero"`    // first argument where that is a descriptor, else -1
+	Path      string `json:"path,omitzero"`  // path or address that was asked for, cut at 95 bytes
+	Arg       uint64 `json:"arg,omitzero"`   // second argument: flags, length
+	Count     int64  `json:"count,omitzero"` // alike calls in a row that this one stands for
+}
+
+func (f *FailedCall) walk(c *codec) {
+	c.i64(&f.BootNanos)
+	c.str(&f.Call)
+	c.i32((*int32)(&f.Errno))
+	c.i32(&f.FD)
+	c.str(&f.Path)
+	c.u64(&f.Arg)
+	c.i64(&f.Count)
+}
+
+// ThreadFailures are the last 16 failed system calls of a thread at its process's end, oldest
+// first. Errors that are no news are left out: EAGAIN of what does not block, EINTR, EINPROGRESS,
+// time-outs of waits, ENOTTY, restarts.
+type ThreadFailures struct {
+	Ender   bool           `json:"ender,omitzero"` // this thread ended the process
+	Calls   []FailedCall   `json:"calls"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// SelectBeyond is a select or pselect6 that reaches or shows bits beyond FD_SETSIZE, 1024.
+type SelectBeyond struct {
+	Call      string    `json:"call"`
+	NFDs      int32     `json:"nfds"`
+	Sets      [3]uint64 `json:"sets"`                // addresses: read, write, except; 0: none
+	Where     [3]string `json:"where,omitzero"`      // "stack", "heap", "data", "other"; empty: none
+	Distance  int64     `json:"distance,omitzero"`   // bytes between the two closest sets, 0: fewer than two
+	ChunkSize [3]int64  `json:"chunkSize,omitzero"`  // usable bytes by the malloc header before the set, 0: no such header
+	Highest   int64     `json:"highest,omitzero"`    // highest open descriptor
+	BitFD     int32     `json:"bitFD,omitzero"`      // an open descriptor of 1024 or more whose bit is set beyond byte 128 while nfds is 1024
+	Proof     string    `json:"proof,omitzero"`      // "sets overlap", "heap block too small", "bit beyond the set"; empty: not proven
+	Count     int64     `json:"count"`               // of this process up to now
+	Trace     []Frame   `json:"backtrace,omitempty"` //
+	TraceBy   string    `json:"traceBy,omitzero"`
+
+	Context *Context       `json:"-"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Stdio is a change of descriptor 0, 1 or 2 after the program started.
+type Stdio struct {
+	FD      int32   `json:"fd"`
+	Action  string  `json:"action"` // "closed", "replaced" (dup2, dup3), "allocated" (lowest free)
+	Call    string  `json:"call"`
+	Was     FDKind  `json:"was,omitzero"` // kind before, where known
+	Is      FDKind  `json:"is,omitzero"`  // kind after, empty when closed
+	Path    string  `json:"path,omitzero"`
+	Peer    string  `json:"peer,omitzero"`
+	From    int32   `json:"from,omitzero"` // source descriptor of a dup2
+	Trace   []Frame `json:"backtrace,omitempty"`
+	TraceBy string  `json:"traceBy,omitzero"`
+
+	Context *Context       `json:"-"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// WriteShort is a write to descriptor 1 or 2 that took fewer bytes than were given.
+type WriteShort struct {
+	FD      int32          `json:"fd"`
+	FDKind  FDKind         `json:"fdKind,omitzero"`
+	Asked   int64          `json:"asked"`
+	Written int64          `json:"written"`
+	Count   int64          `json:"count"`
+	Lost    int64          `json:"lostBytes,omitzero"` // bytes not taken, summed
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// WriteRefused is a write to descriptor 1 or 2 that failed: EAGAIN, EPIPE, EIO, EBADF, ENOSPC.
+type WriteRefused struct {
+	FD      int32          `json:"fd"`
+	FDKind  FDKind         `json:"fdKind,omitzero"`
+	Errno   Errno          `json:"errno"`
+	Asked   int64          `json:"asked"`
+	Count   int64          `json:"count"`
+	Lost    int64          `json:"lostBytes,omitzero"` // bytes not taken, summed
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Process is one process in a sweep.
+type Process struct {
+	Open        int64          `json:"open"`               // descriptors
+	Highest     int64          `json:"highest,omitzero"`   // highest descriptor number, -1 where not known
+	SoftLimit   int64          `json:"softLimit,omitzero"` // RLIMIT_NOFILE
+	HardLimit   int64          `json:"hardLimit,omitzero"`
+	RSSBytes    int64          `json:"rssBytes,omitzero"`
+	Threads     int64          `json:"threads,omitzero"`
+	SelectCalls int64          `json:"selectCalls,omitzero"` // so far, 0 where not counted
+	Blocked     []BlockedWrite `json:"blocked,omitempty"`    // threads that wait in a write to 1 or 2
+	Output      []PipeFill     `json:"output,omitempty"`     // pipes at descriptor 1 and 2
+	Stdio       []StdioIs      `json:"stdio,omitempty"`      // descriptors 0 to 2, in a process's first sample and on change
+	Top         *FDGroup       `json:"top,omitzero"`         // largest group, only where descriptors grew much
+	Unknown     jsontext.Value `json:",embed"`
+}
+
+// BlockedWrite is a thread that waits in a write.
+type BlockedWrite struct {
+	TID   int32 `json:"tid"`
+	FD    int32 `json:"fd"`
+	Nanos int64 `json:"nanos,omitzero"` // for how long, as far as sweeps saw
+}
+
+// PipeFill is the fill of a pipe that a program writes its output to.
+type PipeFill struct {
+	FD    int32  `json:"fd"`
+	Inode uint64 `json:"inode"`
+	Used  int64  `json:"used"`  // slots (pages) of the pipe in use
+	Slots int64  `json:"slots"` // slots that it has; at Used = Slots a writer blocks
+}
+
+// StdioIs says what one of descriptors 0 to 2 is.
+type StdioIs struct {
+	FD     int32  `json:"fd"`
+	FDKind FDKind `json:"fdKind,omitzero"` // empty: closed
+	Path   string `json:"path,omitzero"`   // or "pipe:[inode]"
+}
+
+// Garbled is a span of output that is no text in any plausible encoding.
+type Garbled struct {
+	Stream    string         `json:"stream"` // "stdout", "stderr"
+	Offset    int64          `json:"offset"` // bytes from the stream's start
+	Length    int64          `json:"length"`
+	LooksLike string         `json:"looksLike"`
+	Preview   string         `json:"preview,omitzero"` // hex of the first bytes
+	Unknown   jsontext.Value `json:",embed"`
+}
+
+// OutputStalled says that what descry passes the output on to has not taken it for a while.
+type OutputStalled struct {
+	Stream  string         `json:"stream"`
+	Nanos   int64          `json:"nanos"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// OutputHeld says that the command has ended and other processes still hold its output.
+type OutputHeld struct {
+	Holders []Holder       `json:"holders"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Holder is a process that holds something.
+type Holder struct {
+	PID     int32  `json:"pid"`
+	Command string `json:"command"`
+}
+
+// Headroom is a forecast: when a limit is reached at the present rate.
+type Headroom struct {
+	Limit       string         `json:"limit"` // "nofile", "fd_setsize"
+	Open        int64          `json:"open"`  // descriptors; for fd_setsize the highest number
+	Max         int64          `json:"max"`
+	PerSecond   float64        `json:"perSecond"`
+	Seconds     float64        `json:"seconds"` // until Max, at PerSecond
+	SecondsLow  float64        `json:"secondsLow,omitzero"`
+	SecondsHigh float64        `json:"secondsHigh,omitzero"`
+	Group       *FDGroup       `json:"group,omitzero"` // that dominates
+	Unknown     jsontext.Value `json:",embed"`
+}
+
+// Lost counts what could not be recorded.
+type Lost struct {
+	By      string         `json:"by"` // "probe/fd", "recorder"
+	Count   int64          `json:"count"`
+	Why     string         `json:"why,omitzero"`
+	Unknown jsontext.Value `json:",embed"`
+}

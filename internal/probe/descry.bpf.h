@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What every probe shares: the subject's tree, the ring of events, and counters.
+ * The Go side replaces these maps by name, so that all objects use the same ones.
+ */
+#ifndef DESCRY_BPF_H
+#define DESCRY_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#define COMM_LEN 16
+
+/* A process of the tree. Key: tgid in the initial pid namespace. */
+struct proc {
+	__u32 pid;          /* as descry sees it, in descry's own pid namespace */
+	__u32 root;         /* pid of the subject's main process, as descry sees it */
+	__u64 select_calls; /* select and pselect6, any nfds; atomic */
+	__u64 refused;      /* EMFILE and ENFILE, exact; atomic */
+	__u32 highest;      /* highest descriptor number ever allocated, where seen */
+	__u32 next_mark;    /* the next descriptor number worth a stack (fd.grown) */
+	__u32 faults;       /* caught faults so far; atomic */
+	__u32 ender;        /* thread that called exit_group or died of the signal, as descry sees it; 0: not known */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct proc);
+} tree SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} events SEC(".maps");
+
+/* Which event it is; decides the struct behind the header. Blocks of 16 belong to one C file. */
+enum event_type {
+	EV_FORK = 1, EV_EXIT, EV_EXEC,                          /* process.bpf.c */
+	EV_SIGNAL_SENT = 16, EV_SIGNAL_FATAL, EV_SIGNAL_CAUGHT, /* signal.bpf.c */
+	EV_OOM = 32,                                            /* oom.bpf.c */
+	EV_REFUSED = 48, EV_GROWN, EV_INOTIFY, EV_ADDRESS,      /* syscall.bpf.c */
+	EV_FAILURES, EV_SELECT, EV_STDIO, EV_WRITE, EV_EXEC_FAILED,
+};
+
+/* Every event begins with this. Pids and tids are those of descry's pid namespace. */
+struct event_header {
+	__u64 boot_ns;
+	__u32 type;
+	__u32 pid;
+	__u32 tid;
+	__u32 size; /* of the whole event; what is behind may be shorter than the struct */
+	char comm[COMM_LEN];
+};
+
+/* Events that found no room, by event type. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+/* Repeated events: the first ones go out whole, all are counted here, exactly. */
+struct count_key {
+	__u32 pid;  /* as descry sees it */
+	__u16 type; /* enum event_type */
+	__u16 nr;   /* system call, or signal */
+	__s32 err;  /* errno, positive */
+	__s32 arg;  /* descriptor 1 or 2 of a write, else 0 */
+};
+struct count_value {
+	__u64 n;
+	__u64 first_ns, last_ns; /* CLOCK_BOOTTIME */
+	__u64 sum;               /* bytes lost of a write */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct count_key);
+	__type(value, struct count_value);
+} counts SEC(".maps");
+
+/* Set by the Go side before load. */
+volatile const __u32 ns_level = 0; /* level of descry's pid namespace */
+
+/* tid_of is t's thread id as descry sees it; 0 where t is outside descry's pid namespace. */
+static __always_inline __u32 tid_of(struct task_struct *t)
+{
+	struct pid *p;
+	__u32 nr = 0;
+
+	if (ns_level == 0)
+		return BPF_CORE_READ(t, pid);
+	p = BPF_CORE_READ(t, thread_pid);
+	if (!p || BPF_CORE_READ(p, level) < ns_level)
+		return 0;
+	bpf_probe_read_kernel(&nr, sizeof(nr), &p->numbers[ns_level & 31].nr);
+	return nr;
+}
+
+/* mine is the tree's entry of the current process, or NULL. */
+static __always_inline struct proc *mine(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&tree, &tgid);
+}
+
+static __always_inline void count_lost(__u32 type)
+{
+	__u64 *n = bpf_map_lookup_elem(&lost, &type);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+/* fill writes the header of an event about the current thread. */
+static __always_inline void fill(struct event_header *h, __u32 type, __u32 size, struct proc *p)
+{
+	h->boot_ns = bpf_ktime_get_boot_ns();
+	h->type = type;
+	h->pid = p->pid;
+	h->tid = tid_of((struct task_struct *)bpf_get_current_task_btf());
+	h->size = size;
+	bpf_get_current_comm(h->comm, sizeof(h->comm));
+}
+
+/* count adds one to k's counter and returns the number before it; ~0 where there was no room. */
+static __always_inline __u64 count(struct count_key *k, __u64 sum)
+{
+	struct count_value zero = {}, *v;
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	v = bpf_map_lookup_elem(&counts, k);
+	if (!v) {
+		zero.first_ns = now;
+		bpf_map_update_elem(&counts, k, &zero, BPF_NOEXIST);
+		v = bpf_map_lookup_elem(&counts, k);
+		if (!v) {
+			count_lost(k->type);
+			return ~0ULL;
+		}
+	}
+	v->last_ns = now;
+	if (sum)
+		__sync_fetch_and_add(&v->sum, sum);
+	return __sync_fetch_and_add(&v->n, 1);
+}
+
+#endif
