@@ -1,0 +1,32 @@
+# descry. `make demo` shows the main job, `make test` runs the tests; both need Go and make only.
+# Tests that need more (root, eBPF, gcc, programs from Debian) skip by name with the reason.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/descry-dev/descry/internal/version.Version=$(VERSION)
+export CGO_ENABLED = 0
+
+.PHONY: build demo test check generate test-kernel bench
+
+build: ## the command, in bin/descry
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/descry ./cmd/descry
+
+demo: build ## a service leaks descriptors until its log turns to garbage and it dies; descry explains it
+	@examples/badday/demo.sh
+
+test: ## all tests but the emulated machines
+	go test $(TESTFLAGS) ./...
+
+check: ## formatting, vet, staticcheck (staticcheck.conf)
+	@test -z "$$(gofmt -l cmd internal test bench examples)" || { gofmt -l cmd internal test bench examples; echo "run gofmt -w on these"; exit 1; }
+	go vet ./...
+	cd test/tools && go build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+
+generate: ## eBPF objects (needs clang, llvm and libbpf-dev) and docs/causes
+	go generate ./...
+
+test-kernel: ## the probes on Debian's 6.1 and 6.12 kernels, emulated (needs apt-get; 75 MB at the first time)
+	go run ./test/kernel
+
+bench: build ## the figures of docs/performance.md (needs root, redis, nginx, wrk, bpftrace)
+	go run ./bench
