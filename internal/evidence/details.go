@@ -74,6 +74,7 @@ type Frame struct {
 	File     string `json:"file,omitzero"`     //
 	Line     int32  `json:"line,omitzero"`     //
 	Guess    bool   `json:"guess,omitzero"`    // found by scanning the stack, not by unwinding
+	Own      bool   `json:"own,omitzero"`      // the program's own code, not the C library's or a runtime's
 }
 
 func (f *Frame) walk(c *codec) {
@@ -84,6 +85,7 @@ func (f *Frame) walk(c *codec) {
 	c.str(&f.File)
 	c.i32(&f.Line)
 	c.flag(&f.Guess)
+	c.flag(&f.Own)
 }
 
 // String is "db_connect+0x5c in cart (db.c:12)", with what is known of that.
