@@ -1,0 +1,31 @@
+package main
+
+import "path"
+
+// allowedSkip is a test that cannot run on some kernel. A test that skips and is not here fails
+// the run, and so does a line here whose test did not skip.
+type allowedSkip struct {
+	on   string // pattern of series and architecture: "6.1/*", "*/arm64"
+	test string // package, blank, test with subtest: "internal/probe TestX/y"
+	says string // part of the reason that the test gives
+	why  string // why it cannot be had there
+	used bool
+}
+
+var allowedSkips = []allowedSkip{
+	{on: "6.1/arm64", test: "test/kernel/guest TestTrampolineSeesRefusal", says: "needs BPF trampolines",
+		why: "arm64 has no direct calls from ftrace to trampolines before 6.4"},
+}
+
+// allowedOn returns a copy of the lines that speak of a kernel.
+func allowedOn(k kernel) []*allowedSkip {
+	var on []*allowedSkip
+	for _, a := range allowedSkips {
+		if ok, err := path.Match(a.on, k.series+"/"+k.arch); err != nil {
+			panic("skips.go: pattern " + a.on)
+		} else if ok {
+			on = append(on, &a)
+		}
+	}
+	return on
+}
