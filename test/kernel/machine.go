@@ -36,7 +36,7 @@ type machine struct {
 	limit    time.Duration
 	console  bool
 	files    []file
-	modules  []string // on the host, in the order to load
+	modules  []module // in the order to load
 }
 
 // listener hears of a machine's jobs as they run; it is called from one goroutine.
@@ -122,7 +122,7 @@ func (m machine) listen(at net.Listener, l listener, begin time.Time) (done bool
 		}
 		switch kind {
 		case wire.Ready:
-			fmt.Printf("%s: up after %.1f s (release and seconds by its own clock: %s)\n", m.kernel.version, time.Since(begin).Seconds(), payload)
+			fmt.Fprintf(os.Stderr, "%s: up after %.1f s (release and seconds by its own clock: %s)\n", m.kernel.version, time.Since(begin).Seconds(), payload)
 		case wire.Output:
 			l.output(job, payload)
 		case wire.Exit:
@@ -183,20 +183,15 @@ func (m machine) initramfs(to string, jobs []wire.Job) error {
 		a.dir(d)
 	}
 	files := append([]file{{m.init, "/init"}}, m.files...)
-	for i, mod := range m.modules {
-		dst := fmt.Sprintf("/modules/%02d-%s", i, strings.TrimSuffix(filepath.Base(mod), ".xz"))
-		files = append(files, file{mod, dst})
+	for _, mod := range m.modules {
+		dst := "/modules/" + mod.name + ".ko"
+		a.add(dst, 0o644, mod.content)
 		spec.Modules = append(spec.Modules, dst)
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f.src)
 		if err != nil {
 			return err
-		}
-		if strings.HasSuffix(f.src, ".ko.xz") {
-			if b, err = decompress(context.Background(), b); err != nil {
-				return fmt.Errorf("unpack %s: %w", f.src, err)
-			}
 		}
 		st, err := os.Stat(f.src)
 		if err != nil {
@@ -213,53 +208,6 @@ func (m machine) initramfs(to string, jobs []wire.Job) error {
 		return err
 	}
 	return w.Flush()
-}
-
-// modules finds kernel modules by name, each after those that it needs.
-func (k kernel) modules(ctx context.Context, names []string) ([]string, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	root := filepath.Join(k.dir, "lib/modules", k.version)
-	paths := map[string]string{}
-	err := filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
-		if name, _, ok := strings.Cut(filepath.Base(p), ".ko"); ok {
-			paths[strings.ReplaceAll(name, "-", "_")] = p
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	var add func(string) error
-	add = func(name string) error {
-		p, ok := paths[strings.ReplaceAll(name, "-", "_")]
-		if !ok {
-			return fmt.Errorf("%s has no module %s (or it is built in)", k.version, name)
-		}
-		if slices.Contains(all, p) {
-			return nil
-		}
-		// The package has no modules.dep, which its installation would make; modinfo is in kmod.
-		needs, err := output(ctx, "modinfo", "-F", "depends", p)
-		if err != nil {
-			return fmt.Errorf("ask what %s needs: %w", name, err)
-		}
-		for need := range strings.FieldsFuncSeq(needs, func(r rune) bool { return r == ',' || r == '\n' }) {
-			if err := add(need); err != nil {
-				return err
-			}
-		}
-		all = append(all, p)
-		return nil
-	}
-	for _, n := range names {
-		if err := add(n); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
 // console keeps the last of what the machine's kernel says.
@@ -303,7 +251,7 @@ func (c *console) tail() string {
 		return "console, from its first complaint:\n" + indent(c.kept[at[0]:], 100, false)
 	}
 	if len(bytes.TrimSpace(c.kept)) == 0 {
-		return "its console is empty"
+		return "its console is empty; -console shows more"
 	}
 	return "the last of its console:\n" + indent(c.kept, 40, true)
 }

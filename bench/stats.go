@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// median of v; v is sorted in place.
+func median(v []float64) float64 { return quantile(v, 0.5) }
+
+// quantile q (0 to 1) of v by the nearest rank; v is sorted in place.
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	i := int(q*float64(len(v))+0.9999999) - 1
+	return v[max(0, min(i, len(v)-1))]
+}
+
+// row is one way of running the same thing, measured several times.
+type row struct {
+	name string
+	cpu  []float64 // microseconds of the server's CPU for each request
+	rate []float64 // requests a second
+}
+
+// compare prints the rows against the first, and what the first differs from itself (its second row).
+func compare(rows []*row) {
+	base, again := rows[0], rows[1]
+	fmt.Println("| way | CPU a request, µs (median, min–max) | against bare | requests/s (median) | against bare |")
+	fmt.Println("| --- | --- | --- | --- | --- |")
+	for _, r := range rows {
+		cpu, rate := median(r.cpu), median(r.rate)
+		fmt.Printf("| %s | %.2f (%.2f–%.2f) | %+.1f%% | %.0f | %.1f%% |\n", r.name, cpu, r.cpu[0], r.cpu[len(r.cpu)-1],
+			100*(cpu/median(base.cpu)-1), rate, 100*rate/median(base.rate))
+	}
+	fmt.Printf("\nBare against itself: CPU %+.1f%%, throughput %+.1f%%; %d runs each way, alternating.\n",
+		100*(median(again.cpu)/median(base.cpu)-1), 100*(median(again.rate)/median(base.rate)-1), len(base.cpu))
+}

@@ -1,0 +1,43 @@
+// Command goworkers accepts connections of which it closes none; one thread is refused, another ends
+// the process.
+package main
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+func main() {
+	l, err := net.Listen("unix", "w.sock")
+	if err != nil {
+		os.Exit(9)
+	}
+	var failed atomic.Bool
+	go func() {
+		var kept []net.Conn
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				failed.Store(true)
+				time.Sleep(10 * time.Second)
+			}
+			kept = append(kept, c)
+		}
+	}()
+	var clients []net.Conn
+	for range 28 {
+		c, err := net.Dial("unix", "w.sock")
+		if err != nil {
+			break
+		}
+		clients = append(clients, c)
+	}
+	for !failed.Load() {
+		if c, err := net.Dial("unix", "w.sock"); err == nil {
+			clients = append(clients, c)
+		}
+	}
+	os.Exit(5)
+}

@@ -1,0 +1,123 @@
+package scenarios
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// launchEnv carries a launch to this test binary started again: what a shell's ulimit, exec and
+// unshare would do before a program starts, and nothing of it remains in the program.
+const launchEnv = "SCENARIO_LAUNCH"
+
+type launch struct {
+	NetNS  string // path of the namespace to join
+	NoFile uint64
+	Limits map[string]uint64
+	Close  []int
+	UID    uint32            // 0: stays
+	Hold   map[string]string // make a namespace usable: loopback up, these sysctls; then wait for the end of stdin
+	Argv   []string          // Argv[0] is looked up in PATH
+}
+
+var limitNames = map[string]int{
+	"stack": unix.RLIMIT_STACK, "core": unix.RLIMIT_CORE, "fsize": unix.RLIMIT_FSIZE,
+	"cpu": unix.RLIMIT_CPU, "as": unix.RLIMIT_AS,
+}
+
+func doLaunch(text string) {
+	err := func() error {
+		var l launch
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			return err
+		}
+		runtime.LockOSThread() // setns counts for one thread, and execve goes on with it
+		if l.Hold != nil {
+			return l.hold()
+		}
+		return l.exec()
+	}()
+	fmt.Fprintln(os.Stderr, "scenario launcher:", err)
+	os.Exit(125)
+}
+
+func (l *launch) exec() error {
+	if l.NetNS != "" {
+		fd, err := unix.Open(l.NetNS, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", l.NetNS, err)
+		}
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("setns: %w", err)
+		}
+	}
+	if l.UID != 0 {
+		if err := syscall.Setgroups(nil); err != nil {
+			return err
+		}
+		if err := syscall.Setgid(int(l.UID)); err != nil {
+			return err
+		}
+		if err := syscall.Setuid(int(l.UID)); err != nil {
+			return err
+		}
+	}
+	set := func(what int, soft uint64) error {
+		var r syscall.Rlimit
+		if err := syscall.Getrlimit(what, &r); err != nil {
+			return err
+		}
+		r.Cur = soft
+		return syscall.Setrlimit(what, &r) // package syscall's, which then leaves it alone at Exec
+	}
+	if l.NoFile != 0 {
+		if err := set(unix.RLIMIT_NOFILE, l.NoFile); err != nil {
+			return fmt.Errorf("set the limit of descriptors to %d: %w", l.NoFile, err)
+		}
+	}
+	for name, v := range l.Limits {
+		if err := set(limitNames[name], v); err != nil {
+			return fmt.Errorf("set limit %s to %d: %w", name, v, err)
+		}
+	}
+	path, err := exec.LookPath(l.Argv[0])
+	if err != nil {
+		return err
+	}
+	for _, fd := range l.Close {
+		unix.Close(fd)
+	}
+	signal.Reset()
+	return fmt.Errorf("exec %s: %w", path, syscall.Exec(path, l.Argv, os.Environ()))
+}
+
+func (l *launch) hold() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
+		return fmt.Errorf("loopback up: %w", err)
+	}
+	for name, v := range l.Hold {
+		if err := os.WriteFile("/proc/sys/"+name, []byte(v), 0); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+	return nil
+}

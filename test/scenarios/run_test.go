@@ -1,0 +1,423 @@
+package scenarios
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// marker is set in the environment of everything that a scenario starts, so that its processes
+// are found, and ended, whoever became their parent.
+const marker = "SCENARIO_MARK"
+
+const patience = 40 * time.Second
+
+// Run is one run of a scenario, bare or watched.
+type Run struct {
+	t       *testing.T
+	s       *Scenario
+	dir     string
+	mark    string
+	watched bool
+	netns   string
+	cgroup  string
+	uid     uint32
+
+	cmd      *exec.Cmd
+	out, err *capture
+	outR     *os.File
+	held     chan struct{} // closed when stdout may be read
+	unhold   sync.Once
+	done     chan struct{}
+	reads    sync.WaitGroup
+
+	exit     int
+	duration time.Duration
+}
+
+// capture keeps what was read and wakes those who wait for a text in it.
+type capture struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	buf  bytes.Buffer
+	eof  bool
+}
+
+func newCapture() *capture {
+	c := new(capture)
+	c.cond = sync.NewCond(&c.mu)
+	return c
+}
+
+func (c *capture) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.buf.Write(b)
+	c.cond.Broadcast()
+	return len(b), nil
+}
+
+func (c *capture) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.eof = true
+	c.cond.Broadcast()
+}
+
+func (c *capture) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
+// await waits until text was written, and says whether it was before the end.
+func (c *capture) await(text string) bool {
+	timer := time.AfterFunc(patience, c.end)
+	defer timer.Stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !bytes.Contains(c.buf.Bytes(), []byte(text)) {
+		if c.eof {
+			return false
+		}
+		c.cond.Wait()
+	}
+	return true
+}
+
+// Await waits until the program wrote text to stdout.
+func (r *Run) Await(text string) {
+	r.t.Helper()
+	if !r.out.await(text) {
+		r.t.Fatalf("%s: never wrote %q to stdout\nstdout: %.2000q\nstderr: %.2000q", r.how(), text, r.out, r.err)
+	}
+}
+
+// AwaitErr waits until the program (or descry) wrote text to stderr.
+func (r *Run) AwaitErr(text string) {
+	r.t.Helper()
+	if !r.err.await(text) {
+		r.t.Fatalf("%s: never wrote %q to stderr\nstdout: %.2000q\nstderr: %.2000q", r.how(), text, r.out, r.err)
+	}
+}
+
+func (r *Run) how() string {
+	if r.watched {
+		return "under descry"
+	}
+	return "bare"
+}
+
+// Release lets stdout be read, which Hold kept from it.
+func (r *Run) Release() { r.unhold.Do(func() { close(r.held) }) }
+
+// CloseStdout closes the reader's end of the program's output.
+func (r *Run) CloseStdout() { r.outR.Close() }
+
+// processes of this run, by their command name; all of them for "".
+func (r *Run) processes(comm string) []int {
+	var pids []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		env, err := os.ReadFile(d + "/environ")
+		if err != nil || !bytes.Contains(env, []byte(marker+"="+r.mark+"\x00")) {
+			continue
+		}
+		name, _ := os.ReadFile(d + "/comm")
+		if n := strings.TrimSpace(string(name)); comm == "" || n == comm {
+			pid, _ := strconv.Atoi(filepath.Base(d))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Find waits for a process of this run by its command name, and gives the one that started first.
+func (r *Run) Find(comm string) int {
+	r.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if pids := r.processes(comm); len(pids) > 0 {
+			first := pids[0]
+			for _, p := range pids {
+				first = min(first, p)
+			}
+			return first
+		}
+		select {
+		case <-r.done:
+			r.t.Fatalf("%s: ended before a process %s was seen; stderr %.1000q", r.how(), comm, r.err)
+		default:
+		}
+	}
+	r.t.Fatalf("%s: no process %s was seen", r.how(), comm)
+	return 0
+}
+
+// Signal sends sig to the process of this run with that command name.
+func (r *Run) Signal(comm string, sig syscall.Signal) {
+	r.t.Helper()
+	pid := r.Find(comm)
+	if err := syscall.Kill(pid, sig); err != nil {
+		r.t.Fatalf("signal %v to %s (%d): %v", sig, comm, pid, err)
+	}
+}
+
+// SignalFrom sends sig by a process of its own, whose name the report may tell.
+func (r *Run) SignalFrom(sender, comm string, sig syscall.Signal) {
+	r.t.Helper()
+	pid := r.Find(comm)
+	link := filepath.Join(r.t.TempDir(), sender)
+	if err := os.Symlink("/bin/kill", link); err != nil {
+		r.t.Fatal(err)
+	}
+	if out, err := exec.Command(link, fmt.Sprintf("-%d", sig), strconv.Itoa(pid)).CombinedOutput(); err != nil {
+		r.t.Fatalf("%s: %v %s", sender, err, out)
+	}
+}
+
+// Helper starts another program in the run's network namespace, and ends it with the run. It
+// waits until the helper wrote text to its stdout or stderr; no text: does not wait.
+func (r *Run) Helper(text string, argv ...string) *exec.Cmd {
+	r.t.Helper()
+	if p, ok := lookPath(argv[0]); ok {
+		argv[0] = p
+	}
+	c := r.launcher(launch{NetNS: r.netns, Argv: argv}, "helper-"+r.mark)
+	out := newCapture()
+	rd, wr, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.Stdout, c.Stderr, c.Dir = wr, wr, r.dir
+	if err := c.Start(); err != nil {
+		r.t.Fatalf("start %s: %v", argv[0], err)
+	}
+	wr.Close()
+	go func() { io.Copy(out, rd); out.end(); rd.Close() }()
+	r.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	if text != "" && !out.await(text) {
+		r.t.Fatalf("helper %s never wrote %q: %.1000q", argv[0], text, out)
+	}
+	return c
+}
+
+func (r *Run) launcher(l launch, mark string) *exec.Cmd {
+	b, err := json.Marshal(l)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c := exec.Command("/proc/self/exe")
+	var env []string
+	for _, e := range os.Environ() {
+		if k, _, _ := strings.Cut(e, "="); k != "LANG" && k != "LC_ALL" && k != "NODE_OPTIONS" && k != "GOTRACEBACK" && k != "PYTHONPATH" && k != "JAVA_TOOL_OPTIONS" {
+			env = append(env, e)
+		}
+	}
+	c.Env = append(env, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1", "NO_COLOR=1", "TMPDIR="+r.dir, "HOME="+r.dir,
+		launchEnv+"="+string(b), marker+"="+mark)
+	c.Env = append(c.Env, r.s.Env...)
+	return c
+}
+
+// namespace makes a network namespace that lives until the test's end.
+func (r *Run) namespace() {
+	hold := map[string]string{}
+	for k, v := range r.s.Sysctl {
+		hold[k] = v
+	}
+	if r.s.Ports != "" {
+		hold["net/ipv4/ip_local_port_range"] = r.s.Ports
+	}
+	c := r.launcher(launch{Hold: hold}, "hold-"+r.mark)
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	in, err := c.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.Stderr = os.Stderr
+	if err := c.Start(); err != nil {
+		r.t.Skipf("needs root: network namespace: %v", err)
+	}
+	r.t.Cleanup(func() { in.Close(); c.Wait() })
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(out, b); err != nil || string(b) != "ready" {
+		r.t.Fatalf("network namespace: %q, %v", b, err)
+	}
+	r.netns = fmt.Sprintf("/proc/%d/ns/net", c.Process.Pid)
+}
+
+// memoryCgroup makes a cgroup with a memory limit that the program itself enters ({cg}).
+func (r *Run) memoryCgroup() {
+	name := "descry-scenario-" + r.mark
+	for _, try := range []struct{ base, file, swap string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"},
+		{"/sys/fs/cgroup", "memory.max", "memory.swap.max"},
+	} {
+		dir := filepath.Join(try.base, name)
+		if os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		r.t.Cleanup(func() {
+			for range 200 { // the dead leave it a moment after they were reaped
+				if os.Remove(dir) == nil {
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			r.t.Errorf("could not remove %s", dir)
+		})
+		if err := os.WriteFile(filepath.Join(dir, try.file), []byte(strconv.FormatUint(r.s.MemCG, 10)), 0); err != nil {
+			continue
+		}
+		swap := strconv.FormatUint(r.s.MemCG, 10)
+		if try.file == "memory.max" {
+			swap = "0"
+		}
+		os.WriteFile(filepath.Join(dir, try.swap), []byte(swap), 0) // absent without swap accounting
+		r.cgroup = dir
+		return
+	}
+	r.t.Skip("needs root: memory cgroup that can be written")
+}
+
+var runs struct {
+	sync.Mutex
+	n int
+}
+
+// start runs argv (the whole command, with descry before it or not) in the scenario's surroundings.
+func (r *Run) start(prefix []string) {
+	s, t := r.s, r.t
+	runs.Lock()
+	runs.n++
+	r.mark = fmt.Sprintf("%d-%d", os.Getpid(), runs.n)
+	runs.Unlock()
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(r.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(r.dir, 0o777)
+	for name, text := range s.Files {
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.NetNS {
+		r.namespace()
+	}
+	if s.MemCG != 0 {
+		r.memoryCgroup()
+	}
+	if s.Setup != nil {
+		s.Setup(r)
+	}
+	argv := s.argv(t, r.dir)
+	for i := range argv {
+		argv[i] = strings.ReplaceAll(argv[i], "{cg}", r.cgroup)
+	}
+	l := launch{NetNS: r.netns, NoFile: s.NoFile, Limits: s.Limits, Close: s.Close, UID: r.uid, Argv: append(prefix, argv...)}
+	c := r.launcher(l, r.mark)
+	c.Dir = r.dir
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Stdin != "" {
+		c.Stdin = strings.NewReader(s.Stdin)
+	}
+	c.Stdout, c.Stderr = outW, errW
+	if s.Merge {
+		c.Stderr = outW
+	}
+	r.cmd, r.out, r.err, r.outR = c, newCapture(), newCapture(), outR
+	r.held, r.done = make(chan struct{}), make(chan struct{})
+	begin := time.Now()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	outW.Close()
+	errW.Close()
+	if !s.Hold {
+		r.Release()
+	}
+	r.reads.Add(2)
+	go func() { defer r.reads.Done(); <-r.held; io.Copy(r.out, outR); r.out.end(); outR.Close() }()
+	go func() { defer r.reads.Done(); io.Copy(r.err, errR); r.err.end(); errR.Close() }()
+	go func() {
+		err := c.Wait()
+		r.exit = c.ProcessState.ExitCode()
+		if ws, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			r.exit = 128 + int(ws.Signal())
+		}
+		_ = err
+		r.duration = time.Since(begin)
+		close(r.done)
+	}()
+}
+
+// finish waits for the end, and ends what is left.
+func (r *Run) finish() {
+	t := r.t
+	killed := time.AfterFunc(patience, func() {
+		for _, pid := range r.processes("") {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	<-r.done
+	if !killed.Stop() {
+		t.Errorf("%s: did not end within %v\nstdout: %.2000q\nstderr: %.2000q", r.how(), patience, r.out, r.err)
+	}
+	for _, pid := range r.processes("") {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	r.Release()
+	read := make(chan struct{})
+	go func() { r.reads.Wait(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(patience):
+		t.Errorf("%s: its output is still held open by somebody", r.how())
+	}
+}
+
+// play is one whole run.
+func (r *Run) play(prefix []string) {
+	r.start(prefix)
+	if r.s.Do != nil {
+		defer func() {
+			if r.t.Failed() {
+				for _, pid := range r.processes("") {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		}()
+		r.s.Do(r)
+	}
+	r.finish()
+}
