@@ -23,6 +23,13 @@ struct proc {
 	__u32 next_mark;    /* the next descriptor number worth a stack (fd.grown) */
 	__u32 faults;       /* caught faults so far; atomic */
 	__u32 ender;        /* thread that called exit_group or died of the signal, as descry sees it; 0: not known */
+	/* What signal.bpf.c keeps of the signal that the process dies of. */
+	__u32 fatal;        /* signal whose EV_SIGNAL_FATAL is out; 0: none */
+	__u32 doom;         /* signal that was sent and ends the process; it is delivered as a SIGKILL */
+	__u32 doom_sender;  /* who sent it, as descry sees it; 0: the kernel */
+	__u32 doom_tid;     /* the thread that it was sent from, where that is one of its own */
+	__s32 doom_code;    /* si_code */
+	__u32 forks;        /* atomic */
 };
 
 struct {
@@ -40,8 +47,8 @@ struct {
 
 /* Which event it is; decides the struct behind the header. Blocks of 16 belong to one C file. */
 enum event_type {
-	EV_FORK = 1, EV_EXIT, EV_EXEC,                          /* process.bpf.c */
-	EV_SIGNAL_SENT = 16, EV_SIGNAL_FATAL, EV_SIGNAL_CAUGHT, /* signal.bpf.c */
+	EV_FORK = 1, EV_EXIT, EV_EXEC, EV_FD_GROUPS, EV_FD_PATHS, /* process.bpf.c */
+	EV_SIGNAL_SENT = 16, EV_SIGNAL_FATAL, EV_SIGNAL_CAUGHT, EV_MAPPINGS, /* signal.bpf.c */
 	EV_OOM = 32,                                            /* oom.bpf.c */
 	EV_REFUSED = 48, EV_GROWN, EV_INOTIFY, EV_ADDRESS,      /* syscall.bpf.c */
 	EV_FAILURES, EV_SELECT, EV_STDIO, EV_WRITE, EV_EXEC_FAILED,

@@ -1,0 +1,121 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// counters are the repeated events: counted in the kernel, exactly, and read from time to time.
+type counters struct {
+	mu     sync.Mutex
+	seen   map[countKey]uint64 // as of the last Counts
+	dead   map[uint32]bool     // processes whose counters can go
+	totals map[string]int64    // of counters that are gone
+	keys   []countKey
+	values []countValue
+	unread atomic.Int64 // events that could not be decoded
+}
+
+func (c *counters) init() {
+	c.seen, c.dead, c.totals = map[countKey]uint64{}, map[uint32]bool{}, map[string]int64{}
+}
+
+// each visits all counters of the kernel.
+func (s *Set) each(visit func(*countKey, *countValue)) error {
+	m := s.env.maps["counts"]
+	if m == nil {
+		return nil
+	}
+	const batch = 512
+	if s.keys == nil {
+		s.keys, s.values = make([]countKey, batch), make([]countValue, batch)
+	}
+	var at ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&at, s.keys, s.values, nil)
+		for i := range n {
+			visit(&s.keys[i], &s.values[i])
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read counters: %w", err)
+		}
+	}
+}
+
+// Counts hands on one observation for each counter that has changed since the last call, with its
+// present count, timed at its last event. Counters of processes that are gone are forgotten then;
+// Counters keeps their sum.
+func (s *Set) Counts(handle func(*evidence.Observation)) error {
+	if err := s.setWall(); err != nil {
+		return err
+	}
+	s.counters.mu.Lock()
+	defer s.counters.mu.Unlock()
+	var gone []countKey
+	err := s.each(func(k *countKey, v *countValue) {
+		if s.dead[k.PID] {
+			gone = append(gone, *k)
+		}
+		if s.seen[*k] == v.N || int(k.Type) >= eventTypes {
+			return
+		}
+		s.seen[*k] = v.N
+		e := s.byType[k.Type]
+		if e == nil || e.Counted == nil {
+			return
+		}
+		o := &evidence.Observation{
+			BootNanos: int64(v.LastNS), WallNanos: int64(v.LastNS) + s.wall.Load(),
+			Source: evidence.SourceKernel, PID: int32(k.PID),
+		}
+		if o.Detail = e.Counted(s, k, v); o.Detail != nil {
+			handle(o)
+		}
+	})
+	for i := range gone {
+		var v countValue
+		if s.env.maps["counts"].LookupAndDelete(&gone[i], &v) == nil {
+			s.total(&gone[i], &v, s.totals)
+		}
+		delete(s.seen, gone[i])
+	}
+	clear(s.dead)
+	return err
+}
+
+func (s *Set) total(k *countKey, v *countValue, into map[string]int64) {
+	if int(k.Type) >= eventTypes {
+		return
+	}
+	if e := s.byType[k.Type]; e != nil && e.Total != nil {
+		e.Total(k, v, func(name string, n int64) { into[name] += n })
+	}
+}
+
+// Counters gives the whole counters of the tree, by the names in evidence (CountFDRefused …).
+func (s *Set) Counters() map[string]int64 {
+	s.counters.mu.Lock()
+	defer s.counters.mu.Unlock()
+	sum := maps.Clone(s.totals)
+	_ = s.each(func(k *countKey, v *countValue) { s.total(k, v, sum) })
+	return sum
+}
+
+// died lets the counters of a process go at the next Counts.
+func (s *Set) died(pid uint32) {
+	s.counters.mu.Lock()
+	s.dead[pid] = true
+	s.counters.mu.Unlock()
+}

@@ -1,0 +1,6 @@
+package probe
+
+// One object for each C file and architecture, the same bytes on every machine with this compiler.
+// -mcpu=v3 gives atomic operations that return a value (Linux 5.12).
+//
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types process process.bpf.c -- -mcpu=v3 -Wall -Werror

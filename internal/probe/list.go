@@ -1,0 +1,43 @@
+//go:build linux
+
+package probe
+
+import "github.com/descry-dev/descry/internal/evidence"
+
+// Probe is one signal: what it is made of, and how its events become observations. To add one is
+// to add a file and a line in All.
+type Probe struct {
+	Name string // "probe/exit": as in evidence.Coverage
+	Cost string // what the user loses where it is missing
+	Ways []Made // the first that can be had is used
+	// Events that are lost count as lost by this probe.
+	Events []Event
+}
+
+// Made is one way to make a probe.
+type Made struct {
+	By       string   // "tp_btf/sched_process_exit"
+	Since    string   // least Linux version
+	Way      Way      // Auto: good for both; else only where that way was chosen
+	Needs    []string // names of features, for Config.Without: "tp_btf"
+	Object   *object
+	Programs []string // a program that several probes name is loaded once
+}
+
+// Event says what becomes of the events of one type.
+type Event struct {
+	Type uint32 // enum event_type in descry.bpf.h
+	// Decode makes the detail from a whole event, header included. o has the header's fields and may
+	// be changed. A nil detail is not handed on.
+	Decode func(s *Set, o *evidence.Observation, raw []byte) evidence.Detail
+	// Counted makes the detail of Set.Counts from a counter that has changed; may be nil.
+	Counted func(s *Set, k *countKey, v *countValue) evidence.Detail
+	// Total adds a counter to the totals of evidence.Case.Counters; may be nil.
+	Total func(k *countKey, v *countValue, add func(name string, n int64))
+}
+
+// All lists the probes, in the order in which they are attached. Programs on one tracepoint run in
+// that order: exit, which forgets the process, stands last.
+var All = []*Probe{
+	forkProbe,
+}

@@ -1,0 +1,349 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// Way says how system calls are watched.
+type Way int
+
+// The ways.
+const (
+	Auto      Way = iota // functions where programs can be attached to them, else SysExit
+	SysExit              // one program at the exit of all system calls
+	Functions            // programs on the kernel's functions; no system call tracepoint is on
+)
+
+// String is the way's name.
+func (w Way) String() string {
+	return [...]string{"auto", "sys_exit", "functions"}[w]
+}
+
+// Config says what to watch with.
+type Config struct {
+	SelfPID int      // descry itself, never watched; 0: this process
+	Way     Way      // how system calls are watched; tests force one
+	Without []string // features to treat as missing, for tests of degradation: "btf", "tp_btf", "iter", "fexit", the name of a probe
+}
+
+// Set is all probes of one watcher. Its methods may be called from several goroutines.
+type Set struct {
+	env    *env
+	self   int
+	way    Way
+	status []Status
+	links  []link.Link
+	iters  map[string]*link.Iter
+	byType [eventTypes]*Event
+	owner  [eventTypes]string // name of the probe that an event type belongs to
+
+	reader *ringbuf.Reader
+	wall   atomic.Int64 // Unix time less boot time, nanoseconds
+	comms  map[[16]byte]string
+
+	flush flusher
+	counters
+	handle func(*evidence.Observation) // while Run runs
+	closed atomic.Bool
+	done   chan struct{} // closed when Run has returned
+	once   sync.Once
+	runs   atomic.Bool
+}
+
+// Open loads and attaches all probes that this kernel and this process's rights allow. What cannot
+// be had is left out with a reason, see Status. The error wraps ErrNotSupported and means that
+// there is nothing at all: no BTF, no rights, or a kernel without BPF.
+func Open(cfg Config) (_ *Set, err error) {
+	s := &Set{
+		env: &env{
+			cache: btf.NewCache(), without: cfg.Without,
+			maps: map[string]*ebpf.Map{}, objs: map[*object]*ebpf.CollectionSpec{},
+		},
+		self: cfg.SelfPID, iters: map[string]*link.Iter{}, comms: map[[16]byte]string{},
+		done: make(chan struct{}),
+	}
+	s.counters.init()
+	if s.self == 0 {
+		s.self = os.Getpid()
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if err := s.prepare(cfg); err != nil {
+		return nil, err
+	}
+	s.attachAll(cfg.Way)
+	if len(s.links) == 0 {
+		reasons := make([]error, 0, len(s.status))
+		for i := range s.status {
+			reasons = append(reasons, fmt.Errorf("%s: %s", s.status[i].Name, s.status[i].Missing))
+		}
+		return nil, &NotSupportedError{Feature: "watching the kernel", Err: errors.Join(reasons...)}
+	}
+	events := s.env.maps["events"]
+	if s.reader, err = ringbuf.NewReader(events); err != nil {
+		return nil, fmt.Errorf("read the ring of events: %w", err)
+	}
+	s.env.release()
+	return s, nil
+}
+
+// prepare checks what all probes need.
+func (s *Set) prepare(cfg Config) (err error) {
+	e := s.env
+	if err := allowed(); err != nil {
+		return err
+	}
+	if err := e.lacks("btf"); err != nil {
+		return btfMissing(err)
+	}
+	if _, err := e.cache.Kernel(); err != nil {
+		return btfMissing(err)
+	}
+	if e.cpus, err = ebpf.PossibleCPU(); err != nil {
+		e.cpus = runtime.NumCPU()
+	}
+	if e.level, err = nsLevel(); err != nil {
+		return &NotSupportedError{Feature: "watching from inside a pid namespace", Err: err}
+	}
+	return s.setWall()
+}
+
+func btfMissing(err error) error {
+	return &NotSupportedError{
+		Feature: "watching the kernel", Since: "5.17",
+		Err: fmt.Errorf("it needs the kernel's type information, /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF): %w", err),
+	}
+}
+
+// setWall measures the distance of the two clocks; the wall clock may be set at any time.
+func (s *Set) setWall() error {
+	var boot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		return fmt.Errorf("read the boot clock: %w", err)
+	}
+	s.wall.Store(time.Now().UnixNano() - boot.Nano())
+	return nil
+}
+
+// attachAll attaches each probe in the first way that can be had.
+func (s *Set) attachAll(way Way) {
+	var noTrampolines error
+	s.env.way = way
+	if way == Auto {
+		s.env.way = Functions
+		if noTrampolines = s.env.trampolines(); noTrampolines != nil {
+			s.env.way = SysExit
+		}
+	}
+	progs := s.loadAll()
+	if way == Auto && s.env.way == Functions && s.functionsFailed(progs) {
+		progs.close()
+		s.env.way = SysExit
+		clear(s.env.objs) // their constants may depend on the way
+		progs = s.loadAll()
+	}
+	for _, p := range All {
+		s.status = append(s.status, s.attachProbe(p, progs))
+	}
+	progs.close()
+}
+
+// programs are loaded ones by object and name, or why they could not be.
+type programs map[*object]map[string]*program
+
+type program struct {
+	*ebpf.Program
+	err      error
+	attached bool
+}
+
+func (ps programs) close() {
+	for _, m := range ps {
+		for _, p := range m {
+			if p.Program != nil {
+				p.Close()
+			}
+		}
+	}
+}
+
+// loadAll loads every program that some probe may use, as many at a time as there are processors.
+func (s *Set) loadAll() programs {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	progs := programs{}
+	for _, p := range All {
+		for i := range p.Ways {
+			m := &p.Ways[i]
+			if s.unusable(p, m) != nil {
+				continue
+			}
+			if progs[m.Object] == nil {
+				progs[m.Object] = map[string]*program{}
+			}
+			for _, name := range m.Programs {
+				if progs[m.Object][name] != nil {
+					continue
+				}
+				out := new(program)
+				progs[m.Object][name] = out
+				g.Go(func() error {
+					out.Program, out.err = s.env.load(m.Object, name)
+					return nil
+				})
+			}
+		}
+	}
+	_ = g.Wait()
+	return progs
+}
+
+// unusable says why a probe is not even tried to be made in that way.
+func (s *Set) unusable(p *Probe, m *Made) error {
+	if m.Way != Auto && m.Way != s.env.way {
+		return fmt.Errorf("%s is not the way in use", m.Way)
+	}
+	for _, f := range append([]string{p.Name}, m.Needs...) {
+		if err := s.env.lacks(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// functionsFailed says that some probe could not be made of functions though the kernel allows it:
+// then all use the other way, so that nothing is counted twice.
+func (s *Set) functionsFailed(progs programs) bool {
+	for _, p := range All {
+		for i := range p.Ways {
+			if p.Ways[i].Way != Functions {
+				continue
+			}
+			for _, name := range p.Ways[i].Programs {
+				if q := progs[p.Ways[i].Object][name]; q != nil && q.err != nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (s *Set) attachProbe(p *Probe, progs programs) Status {
+	st := Status{Name: p.Name, Cost: p.Cost}
+	for i := range p.Ways {
+		m := &p.Ways[i]
+		err := s.unusable(p, m)
+		if err == nil {
+			err = s.attachWay(m, progs[m.Object])
+		}
+		if err == nil {
+			st.By, st.Since, st.Missing = m.By, m.Since, ""
+			for j := range p.Events {
+				s.byType[p.Events[j].Type] = &p.Events[j]
+				s.owner[p.Events[j].Type] = p.Name
+			}
+			return st
+		}
+		if st.Missing == "" || m.Way == s.env.way {
+			st.Missing, st.Since = err.Error(), m.Since
+		}
+	}
+	return st
+}
+
+func (s *Set) attachWay(m *Made, progs map[string]*program) error {
+	for _, name := range m.Programs {
+		if err := progs[name].err; err != nil {
+			return err
+		}
+	}
+	for _, name := range m.Programs {
+		p := progs[name]
+		if p.attached {
+			continue
+		}
+		l, err := attach(p.Program)
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+		p.attached = true
+		s.links = append(s.links, l)
+		if it, ok := l.(*link.Iter); ok {
+			s.iters[name] = it
+		}
+	}
+	return nil
+}
+
+// release lets go of what only loading needed: the kernel's types are tens of megabytes.
+func (e *env) release() {
+	e.cache = nil
+	e.objs = nil
+}
+
+// Close detaches everything. Run returns.
+func (s *Set) Close() error {
+	var errs []error
+	s.once.Do(func() {
+		s.closed.Store(true)
+		if s.reader != nil {
+			errs = append(errs, s.reader.Close())
+		}
+		if s.runs.Load() {
+			<-s.done
+		}
+		for _, l := range s.links {
+			errs = append(errs, l.Close())
+		}
+		for _, m := range s.env.maps {
+			errs = append(errs, m.Close())
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// Track makes pid, as descry sees it, the main process of the subject. Its children, and theirs,
+// belong to the tree from their fork on.
+func (s *Set) Track(pid int) error {
+	if pid == s.self {
+		return fmt.Errorf("watch process %d: that is descry itself", pid)
+	}
+	tgid, err := s.global(pid)
+	if err != nil {
+		return fmt.Errorf("watch process %d: %w", pid, err)
+	}
+	p := proc{PID: uint32(pid), Root: uint32(pid)}
+	if err := s.env.maps["tree"].Put(tgid, &p); err != nil {
+		return fmt.Errorf("watch process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// global gives the pid of the machine's own pid namespace for one of descry's.
+func (s *Set) global(pid int) (uint32, error) {
+	if s.env.level == 0 {
+		return uint32(pid), nil
+	}
+	return 0, errors.New("not in a pid namespace yet")
+}

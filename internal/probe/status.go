@@ -1,0 +1,34 @@
+//go:build linux
+
+package probe
+
+// Status says what one probe is made of, or why it is missing.
+type Status struct {
+	Name    string // "probe/exit"
+	By      string // "tp_btf/sched_process_exit"; empty where it is missing
+	Missing string // the reason; empty where it is active
+	Cost    string // what the user loses where it is missing
+	Since   string // least Linux version
+}
+
+// Status lists all probes.
+func (s *Set) Status() []Status { return append([]Status(nil), s.status...) }
+
+// Lost counts the events that found no room, by the name of their probe.
+func (s *Set) Lost() map[string]int64 {
+	out := map[string]int64{}
+	m := s.env.maps["lost"]
+	if m == nil {
+		return out
+	}
+	for typ := range uint32(eventTypes) {
+		var n uint64
+		if s.owner[typ] != "" && m.Lookup(typ, &n) == nil && n > 0 {
+			out[s.owner[typ]] += int64(n)
+		}
+	}
+	if n := s.unread.Load(); n > 0 {
+		out["probe"] += n
+	}
+	return out
+}
