@@ -38,6 +38,25 @@ func cacheDir() (string, error) {
 	return filepath.Abs(dir)
 }
 
+// target is what it takes to boot one kernel, and to compile for it.
+type target struct {
+	kernel   kernel
+	emulator emulator
+	builder  *builder
+}
+
+func (d debian) target(ctx context.Context, series string) (*target, error) {
+	e, err := d.emulator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, err := d.kernel(ctx, series)
+	if err != nil {
+		return nil, err
+	}
+	return &target{kernel: k, emulator: e}, nil
+}
+
 // kernel is an unpacked kernel package.
 type kernel struct {
 	version string // "6.1.0-56-cloud-amd64"
@@ -50,7 +69,7 @@ type kernel struct {
 // kernel returns the newest cloud kernel of a series that the package lists have; where they
 // have none, the newest that is in the cache.
 func (d debian) kernel(ctx context.Context, series string) (kernel, error) {
-	apt, err := d.apt(ctx, d.arch)
+	apt, err := d.apt(ctx)
 	if err != nil {
 		return kernel{}, err
 	}
@@ -68,7 +87,7 @@ func (d debian) kernel(ctx context.Context, series string) (kernel, error) {
 			return kernel{}, fmt.Errorf("the package lists have no linux-image-%s*-cloud-%s, and %s has none: "+
 				"run apt-get update first (Debian 12 has 6.1, and 6.12 among its updates)", series, d.arch, d.cache)
 		}
-		fmt.Printf("no %s kernel in the package lists, taking %s from the cache (apt-get update would bring the lists)\n", series, version)
+		fmt.Fprintf(os.Stderr, "no %s kernel in the package lists, taking %s from the cache (apt-get update would bring the lists)\n", series, version)
 	}
 	k := kernel{version: version, series: series, arch: d.arch, dir: filepath.Join(d.cache, "kernels", version)}
 	if err := d.unpack(ctx, apt, k.dir, "linux-image-"+version); err != nil {
@@ -172,7 +191,7 @@ func (d debian) unpack(ctx context.Context, apt []string, dir string, names ...s
 		return err
 	}
 	defer os.RemoveAll(work)
-	fmt.Printf("fetching %s\n", strings.Join(names, " "))
+	fmt.Fprintf(os.Stderr, "fetching %s\n", strings.Join(names, " "))
 	// As root apt would want its own user to write here.
 	args := append(slices.Clone(apt), "-o", "APT::Sandbox::User=root", "-q", "download")
 	cmd := exec.CommandContext(ctx, "apt-get", append(args, names...)...)
@@ -200,16 +219,16 @@ func (d debian) unpack(ctx context.Context, apt []string, dir string, names ...s
 	return nil
 }
 
-// apt returns the options that make apt speak of another architecture.
-func (d debian) apt(ctx context.Context, arch string) ([]string, error) {
+// apt returns the options that make apt speak of d.arch where that is not the system's.
+func (d debian) apt(ctx context.Context) ([]string, error) {
 	own, err := output(ctx, "dpkg", "--print-architecture")
 	if err != nil {
 		return nil, fmt.Errorf("this needs a Debian system: %w", err)
 	}
-	if strings.TrimSpace(own) == arch {
+	if strings.TrimSpace(own) == d.arch {
 		return nil, nil
 	}
-	state := filepath.Join(d.cache, "apt-"+arch)
+	state := filepath.Join(d.cache, "apt-"+d.arch)
 	lists := filepath.Join(state, "lists")
 	for _, dir := range []string{filepath.Join(lists, "partial"), filepath.Join(state, "cache/archives/partial")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -221,16 +240,16 @@ func (d debian) apt(ctx context.Context, arch string) ([]string, error) {
 		return nil, err
 	}
 	opts := []string{
-		"-o", "APT::Architecture=" + arch, "-o", "APT::Architectures::=" + arch,
+		"-o", "APT::Architecture=" + d.arch, "-o", "APT::Architectures::=" + d.arch,
 		"-o", "Dir::State::Lists=" + lists, "-o", "Dir::State::status=" + status, "-o", "Dir::Cache=" + filepath.Join(state, "cache"),
 		"-o", "APT::Sandbox::User=root", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-o", "Acquire::Languages=none",
 	}
-	have, _ := filepath.Glob(filepath.Join(lists, "*_binary-"+arch+"_Packages*"))
+	have, _ := filepath.Glob(filepath.Join(lists, "*_binary-"+d.arch+"_Packages*"))
 	if len(have) == 0 || d.update {
-		fmt.Printf("fetching the package lists of %s\n", arch)
+		fmt.Fprintf(os.Stderr, "fetching the package lists of %s\n", d.arch)
 		if _, err := output(ctx, "apt-get", append(slices.Clone(opts), "-q", "update")...); err != nil {
-			return nil, fmt.Errorf("fetch the package lists of %s: %w", arch, err)
+			return nil, fmt.Errorf("fetch the package lists of %s: %w", d.arch, err)
 		}
 	}
 	return opts, nil

@@ -26,38 +26,48 @@ type suite struct {
 	data   []file // its testdata
 }
 
-// builder compiles for the machine: static programs of its architecture.
+// builder compiles for machines of one architecture, static programs, and each once.
 type builder struct {
-	work string
-	arch string
+	work  string
+	arch  string
+	built map[string]string
 }
 
-func (b builder) goCommand(ctx context.Context, args ...string) error {
+// build makes what the go command is told to, in a file named name, and returns its path.
+func (b *builder) build(ctx context.Context, name string, args ...string) (string, error) {
+	if to, ok := b.built[name]; ok {
+		return to, nil
+	}
+	to := filepath.Join(b.work, name)
+	args = append([]string{args[0], "-trimpath", "-o", to}, args[1:]...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
-	return nil
+	if b.built == nil {
+		b.built = map[string]string{}
+	}
+	b.built[name] = to
+	return to, nil
 }
 
-func (b builder) program(ctx context.Context, pkg string) (string, error) {
-	to := filepath.Join(b.work, path.Base(pkg))
-	return to, b.goCommand(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", to, pkg)
+func (b *builder) program(ctx context.Context, pkg string) (string, error) {
+	return b.build(ctx, path.Base(pkg), "build", "-ldflags=-s -w", pkg)
 }
 
-func (b builder) suites(ctx context.Context, pkgs []string) ([]suite, error) {
+func (b *builder) suites(ctx context.Context, pkgs []string) ([]suite, error) {
 	var all []suite
 	for _, pkg := range pkgs {
-		s := suite{name: path.Clean(pkg), binary: filepath.Join(b.work, path.Base(pkg)+".test")}
-		if err := b.goCommand(ctx, "test", "-c", "-trimpath", "-o", s.binary, pkg); err != nil {
+		s := suite{name: path.Clean(pkg)}
+		var err error
+		if s.binary, err = b.build(ctx, path.Base(pkg)+".test", "test", "-c", pkg); err != nil {
 			return nil, err
 		}
 		if _, err := os.Stat(s.binary); err != nil {
 			return nil, fmt.Errorf("%s has no tests", pkg)
 		}
-		root := filepath.Join(pkg, "testdata")
-		err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		err = filepath.WalkDir(filepath.Join(pkg, "testdata"), func(p string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				s.data = append(s.data, file{p, path.Join("/src", p)})
 			}

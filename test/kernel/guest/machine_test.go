@@ -22,7 +22,7 @@ func needMachine(t *testing.T) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/cmdline")
 	if err != nil || !strings.Contains(" "+strings.TrimSpace(string(b))+" ", " descry_vm=1 ") {
-		t.Skip("needs the machine of make test-kernel: it changes the whole machine")
+		t.Skip("needs the VM of make test-kernel: it changes the whole machine")
 	}
 }
 
