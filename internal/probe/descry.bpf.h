@@ -13,6 +13,9 @@
 
 #define COMM_LEN 16
 
+#define PROC_EXECED 1        /* has run exec since it belongs to the tree, or was a program before */
+#define PROC_SELECT_PROVEN 2 /* an overflow of select was proven and told of */
+
 /* A process of the tree. Key: tgid in the initial pid namespace. */
 struct proc {
 	__u32 pid;          /* as descry sees it, in descry's own pid namespace */
@@ -30,6 +33,8 @@ struct proc {
 	__u32 doom_tid;     /* the thread that it was sent from, where that is one of its own */
 	__s32 doom_code;    /* si_code */
 	__u32 forks;        /* atomic */
+	__u32 flags;        /* PROC_…; atomic */
+	__u32 spare;
 };
 
 struct {

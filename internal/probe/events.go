@@ -58,6 +58,7 @@ type proc struct {
 	DoomSender, DoomTID  uint32
 	DoomCode             int32
 	Forks                uint32
+	Flags, Spare         uint32
 }
 
 // countKey mirrors struct count_key.
