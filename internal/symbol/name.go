@@ -110,7 +110,7 @@ func (u *unwinder) nameIn(mod *module, spots []int, parts [][]Frame, deadline ti
 				f.Function = pretty(q.name)
 				f.Offset -= q.value
 			}
-			if q.name == "" && q.floor != 0 && u.spots[i].signal {
+			if q.name == "" && u.spots[i].signal {
 				f.Function = "<signal handler called>"
 			}
 		}

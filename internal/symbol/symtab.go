@@ -109,24 +109,13 @@ func (f *image) answer(code *image, qs []query) {
 	}
 }
 
-// bindRank prefers global symbols to weak ones to local ones.
-func bindRank(sym []byte) int {
-	switch sym[4] >> 4 {
-	case 0:
-		return 0
-	case 2:
-		return 1
-	}
-	return 2
-}
+// bindRank prefers global and weak symbols to local ones. libc's weak names are the ones people know.
+func bindRank(sym []byte) int { return min(int(sym[4]>>4), 1) }
 
 // offer takes a symbol that holds q if it is better than what q has: the narrower one, then the
 // more public one, then the plainer name.
 func (t *symbolTable) offer(sym []byte, q *query) {
 	value, size, bind := le.Uint64(sym[8:]), le.Uint64(sym[16:]), bindRank(sym)
-	if value < q.floor {
-		return
-	}
 	if q.name != "" {
 		switch {
 		case value != q.value:
@@ -176,9 +165,18 @@ func isLabel(name string) bool {
 		(len(name) == 2 || name[2] == '.')
 }
 
-// pretty demangles a C++ or Rust name, without parameters. Names too long to be worth it stay.
+// pretty demangles a C++ or Rust name, without parameters, and removes what a compiler adds to the
+// name of a part or a variant of a function. Names too long to be worth it stay.
 func pretty(name string) (out string) {
-	if len(name) > 4096 || !strings.HasPrefix(name, "_Z") && !strings.HasPrefix(name, "_R") && !strings.HasPrefix(name, "__Z") {
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		for _, s := range []string{".cold", ".part", ".isra", ".constprop", ".llvm", ".lto_priv"} {
+			if strings.HasPrefix(name[i:], s) {
+				name = name[:i]
+				break
+			}
+		}
+	}
+	if len(name) > 4096 || !strings.HasPrefix(name, "_Z") && !strings.HasPrefix(name, "_R") {
 		return name
 	}
 	defer func() {
@@ -186,17 +184,9 @@ func pretty(name string) (out string) {
 			out = name
 		}
 	}()
-	base, suffix := name, ""
-	if i := strings.IndexByte(name, '.'); i > 0 { // .cold, .part.0, .isra.0
-		base, suffix = name[:i], name[i:]
-		if suffix == ".cold" || strings.HasPrefix(suffix, ".part") || strings.HasPrefix(suffix, ".isra") || strings.HasPrefix(suffix, ".constprop") ||
-			strings.HasPrefix(suffix, ".llvm") {
-			suffix = ""
-		}
-	}
-	d, err := demangle.ToString(base, demangle.NoParams, demangle.MaxLength(12))
+	d, err := demangle.ToString(name, demangle.NoParams, demangle.MaxLength(12))
 	if err != nil {
 		return name
 	}
-	return d + suffix
+	return d
 }
