@@ -191,7 +191,7 @@ func (f *image) findFDE(vaddr uint64) (fde, bool) {
 			return d, ok
 		}
 	}
-	if s := f.section(".eh_frame"); s != nil && s.flags&shfComp == 0 {
+	if s := f.section(".eh_frame"); s != nil && s.size > 4 && s.flags&shfComp == 0 {
 		t := table{b: f.raw(s), addr: s.addr, eh: true}
 		return t.walk(vaddr)
 	}

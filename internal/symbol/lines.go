@@ -2,6 +2,7 @@ package symbol
 
 import (
 	"debug/dwarf"
+	"slices"
 	"time"
 )
 
@@ -47,66 +48,118 @@ func openLines(f *image) (l *lineData) {
 	return &lineData{d: d, aranges: f.content(".debug_aranges")}
 }
 
-// find tells the source of vaddr: the innermost inlined function first, the physical function
-// last. Nothing after the deadline.
-func (l *lineData) find(vaddr uint64, deadline time.Time) (out []source) {
+// unitQueries are the addresses that lie in one compile unit.
+type unitQueries struct {
+	cu     *dwarf.Entry
+	vaddrs []uint64
+}
+
+// find tells the source of each address: the innermost inlined function first, the physical
+// function last. Nothing after the deadline. Addresses of one unit are answered together, since a
+// unit's entries can only be read from its first to its last.
+func (l *lineData) find(vaddrs []uint64, deadline time.Time) (out map[uint64][]source) {
+	out = map[uint64][]source{}
 	defer func() {
-		if recover() != nil {
-			out = nil
-		}
+		recover() //nolint:errcheck // debug/dwarf on damaged sections: what was found stays
 	}()
-	cu, r := l.unit(vaddr, deadline)
-	if cu == nil {
-		return nil
-	}
-	lines, err := l.d.LineReader(cu)
-	if err != nil || lines == nil {
-		return nil
-	}
-	var at dwarf.LineEntry
-	if lines.SeekPC(vaddr, &at) != nil {
-		return nil
-	}
-	here := source{line: at.Line}
-	if at.File != nil {
-		here.file = at.File.Name
-	}
-	files := lines.Files()
-	for _, e := range l.scopes(r, vaddr, deadline) { // the outermost first
-		name := l.name(e, 0)
-		if e.Tag == dwarf.TagSubprogram {
-			out = append(out, source{function: name})
+	var units []*unitQueries
+	for _, v := range vaddrs {
+		cu := l.unit(v, deadline)
+		if cu == nil {
 			continue
 		}
-		if len(out) > 0 {
-			if n, ok := e.Val(dwarf.AttrCallFile).(int64); ok && n >= 0 && n < int64(len(files)) && files[n] != nil {
-				out[len(out)-1].file = files[n].Name
-			}
-			if n, ok := e.Val(dwarf.AttrCallLine).(int64); ok {
-				out[len(out)-1].line = int(n)
-			}
+		i := slices.IndexFunc(units, func(u *unitQueries) bool { return u.cu.Offset == cu.Offset })
+		if i < 0 {
+			i = len(units)
+			units = append(units, &unitQueries{cu: cu})
 		}
-		out = append(out, source{function: name})
+		units[i].vaddrs = append(units[i].vaddrs, v)
 	}
-	if len(out) == 0 {
-		return []source{here}
-	}
-	out[len(out)-1].file, out[len(out)-1].line = here.file, here.line
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
+	for _, u := range units {
+		if time.Now().After(deadline) {
+			return out
+		}
+		l.findIn(u, out, deadline)
 	}
 	return out
 }
 
-// unit finds the compile unit of vaddr and a reader that stands behind its entry.
-func (l *lineData) unit(vaddr uint64, deadline time.Time) (*dwarf.Entry, *dwarf.Reader) {
+func (l *lineData) findIn(u *unitQueries, out map[uint64][]source, deadline time.Time) {
+	lines, err := l.d.LineReader(u.cu)
+	if err != nil || lines == nil {
+		return
+	}
+	rows := lineRows(lines, u.vaddrs, deadline)
+	files := lines.Files()
+	scopes := l.scopes(u, false, deadline)
+	if len(scopes) < len(u.vaddrs) { // lambdas and local classes stand within functions
+		scopes = l.scopes(u, true, deadline)
+	}
+	for _, v := range u.vaddrs {
+		row, ok := rows[v]
+		if !ok {
+			continue
+		}
+		var found []source
+		for _, e := range scopes[v] { // the outermost first
+			if n := len(found); n > 0 {
+				if k, ok := e.Val(dwarf.AttrCallFile).(int64); ok && k >= 0 && k < int64(len(files)) && files[k] != nil {
+					found[n-1].file = files[k].Name
+				}
+				if k, ok := e.Val(dwarf.AttrCallLine).(int64); ok {
+					found[n-1].line = int(k)
+				}
+			}
+			found = append(found, source{function: l.name(e, 0)})
+		}
+		if len(found) == 0 {
+			found = []source{{}}
+		}
+		found[len(found)-1].file, found[len(found)-1].line = row.file, row.line
+		slices.Reverse(found)
+		out[v] = found
+	}
+}
+
+// lineRows finds the statement of each address in a unit's line table.
+func lineRows(lines *dwarf.LineReader, vaddrs []uint64, deadline time.Time) map[uint64]source {
+	out := map[uint64]source{}
+	var e dwarf.LineEntry
+	var last source
+	var from uint64 // where the last statement began
+	open := false
+	for n := 0; lines.Next(&e) == nil; n++ {
+		if n%1024 == 0 && time.Now().After(deadline) {
+			return out
+		}
+		if open && e.Address > from && (e.IsStmt || e.EndSequence) {
+			for _, v := range vaddrs {
+				if v >= from && v < e.Address {
+					out[v] = last
+				}
+			}
+		}
+		if e.EndSequence {
+			open = false
+		} else if e.IsStmt {
+			open, from = true, e.Address
+			if last = (source{line: e.Line}); e.File != nil {
+				last.file = e.File.Name
+			}
+		}
+	}
+	return out
+}
+
+// unit finds the compile unit of vaddr.
+func (l *lineData) unit(vaddr uint64, deadline time.Time) *dwarf.Entry {
 	r := l.d.Reader()
 	if off, ok := arange(l.aranges, vaddr); ok {
 		// The section names the unit's header; its entry follows. Headers of versions 2 to 5, 32 and 64 bit.
 		for _, skip := range []uint32{11, 12, 20, 23, 24} {
 			r.Seek(dwarf.Offset(off + skip))
 			if e, err := r.Next(); err == nil && e != nil && e.Tag == dwarf.TagCompileUnit && l.holds(e, vaddr) {
-				return e, r
+				return e
 			}
 		}
 		r = l.d.Reader()
@@ -114,14 +167,14 @@ func (l *lineData) unit(vaddr uint64, deadline time.Time) (*dwarf.Entry, *dwarf.
 	for time.Now().Before(deadline) {
 		e, err := r.Next()
 		if err != nil || e == nil {
-			return nil, nil
+			return nil
 		}
 		if e.Tag == dwarf.TagCompileUnit && l.holds(e, vaddr) {
-			return e, r
+			return e
 		}
 		r.SkipChildren()
 	}
-	return nil, nil
+	return nil
 }
 
 func (l *lineData) holds(e *dwarf.Entry, vaddr uint64) bool {
@@ -164,35 +217,37 @@ func arange(b []byte, vaddr uint64) (uint32, bool) {
 	return 0, false
 }
 
-// scopes are the entries of the function at vaddr and of what is inlined into it there, the outermost first.
-func (l *lineData) scopes(r *dwarf.Reader, vaddr uint64, deadline time.Time) []*dwarf.Entry {
-	var out []*dwarf.Entry
-	depth, inside := 1, 0 // inside: depth at which the innermost scope's children stand
-	for n := 0; depth > 0; n++ {
+// scopes are, for each address, the entries of its function and of what is inlined into it there,
+// the outermost first. all looks into functions that do not hold an address, too.
+func (l *lineData) scopes(u *unitQueries, all bool, deadline time.Time) map[uint64][]*dwarf.Entry {
+	out := map[uint64][]*dwarf.Entry{}
+	r := l.d.Reader()
+	r.Seek(u.cu.Offset)
+	if _, err := r.Next(); err != nil {
+		return out
+	}
+	for depth, n := 1, 0; depth > 0; n++ {
 		if n%64 == 0 && time.Now().After(deadline) {
-			return nil
+			return out
 		}
 		e, err := r.Next()
 		if err != nil || e == nil || e.Tag == dwarf.TagCompileUnit {
 			break
 		}
-		if e.Tag == 0 {
-			if depth--; depth < inside {
-				break
-			}
-			continue
-		}
-		descend := false
+		descend := all
 		switch e.Tag {
+		case 0:
+			depth--
+			continue
 		case dwarf.TagSubprogram, dwarf.TagInlinedSubroutine:
-			if descend = l.holds(e, vaddr); descend && len(out) < maxInline {
-				out = append(out, e)
-				inside = depth + 1
+			for _, v := range u.vaddrs {
+				if l.holds(e, v) && len(out[v]) < maxInline {
+					out[v] = append(out[v], e)
+					descend = true
+				}
 			}
-		case dwarf.TagNamespace, dwarf.TagModule, dwarf.TagStructType, dwarf.TagClassType:
-			descend = len(out) == 0
-		case dwarf.TagLexDwarfBlock:
-			descend = len(out) > 0
+		case dwarf.TagNamespace, dwarf.TagModule, dwarf.TagStructType, dwarf.TagClassType, dwarf.TagLexDwarfBlock:
+			descend = true
 		}
 		switch {
 		case !e.Children:

@@ -118,7 +118,7 @@ func (u *unwinder) nameIn(mod *module, spots []int, parts [][]Frame, deadline ti
 	u.lines(mod, qs, place, parts, deadline)
 }
 
-// lines adds files, line numbers and inlined functions, the innermost frames first.
+// lines adds files, line numbers and inlined functions.
 func (u *unwinder) lines(mod *module, qs []query, place map[uint64][]int, parts [][]Frame, deadline time.Time) {
 	if u.r.opts.LineTime <= 0 || time.Now().After(deadline) || isRuntimeModule(mod.key.path) {
 		return
@@ -127,12 +127,13 @@ func (u *unwinder) lines(mod *module, qs []query, place map[uint64][]int, parts 
 	if l == nil {
 		return
 	}
-	sort.Slice(qs, func(a, b int) bool { return place[qs[a].vaddr][0] < place[qs[b].vaddr][0] })
+	var vaddrs []uint64
+	for _, q := range qs {
+		vaddrs = append(vaddrs, q.vaddr)
+	}
+	found := l.find(vaddrs, deadline)
 	for k := range qs {
-		if time.Now().After(deadline) {
-			return
-		}
-		src := l.find(qs[k].vaddr, deadline)
+		src := found[qs[k].vaddr]
 		if len(src) == 0 {
 			continue
 		}

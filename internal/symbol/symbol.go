@@ -21,7 +21,7 @@ type Context struct {
 	Regs  []uint64 // amd64: struct pt_regs, r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss; arm64: x0 to x30 sp pc pstate
 	PC    uint64
 	SP    uint64
-	Stack []byte    // memory from SP upward
+	Stack []byte    // memory from SP upward; where a stack overflowed and the page at SP cannot be read, zeros up to the next page
 	Maps  []Mapping // executable mappings, in any order; the first that holds an address counts
 
 	// Root stands before every path: "/proc/PID/root", the root file system of a container. Empty

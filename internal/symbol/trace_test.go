@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,9 +164,14 @@ func (s stopped) context(t testing.TB) *Context {
 	for len(ctx.Stack) < 32<<10 {
 		page := make([]byte, min(4096-(r.Rsp+uint64(len(ctx.Stack)))%4096, uint64(32<<10-len(ctx.Stack))))
 		n, err := mem.ReadAt(page, int64(r.Rsp)+int64(len(ctx.Stack)))
-		if ctx.Stack = append(ctx.Stack, page[:n]...); err != nil {
+		if err != nil && len(ctx.Stack) < 4096 {
+			n = len(page) // a stack that overflowed: its pointer is already below what can be read
+			clear(page)
+		} else if err != nil {
+			ctx.Stack = append(ctx.Stack, page[:n]...)
 			break
 		}
+		ctx.Stack = append(ctx.Stack, page[:n]...)
 	}
 	return ctx
 }
@@ -215,7 +221,8 @@ func newResolver(t testing.TB) *Resolver {
 const gdbScript = `python
 f = gdb.newest_frame()
 while f is not None:
-    print("FRAME", f.type(), hex(f.pc()), f.name() or "?")
+    sal = f.find_sal()
+    print("FRAME", f.type(), hex(f.pc()), sal.line if sal.symtab else 0, f.name() or "?")
     try:
         f = f.older()
     except gdb.error:
@@ -226,6 +233,7 @@ end
 // gdbFrame is a frame as gdb sees it.
 type gdbFrame struct {
 	name            string
+	line            int
 	inlined, signal bool // inlined: or a tail call that left no frame
 }
 
@@ -249,16 +257,42 @@ func gdbFrames(t testing.TB, nth int, argv ...string) []gdbFrame {
 	var frames []gdbFrame
 	for line := range strings.Lines(string(out)) {
 		var kind, pc string
-		if n, _ := fmt.Sscanf(line, "FRAME %s %s", &kind, &pc); n != 2 {
+		var at int
+		if n, _ := fmt.Sscanf(line, "FRAME %s %s %d", &kind, &pc, &at); n != 3 {
 			continue
 		}
-		_, name, _ := strings.Cut(strings.TrimSpace(line), pc+" ")
-		frames = append(frames, gdbFrame{name: name, inlined: kind == "2" || kind == "3", signal: kind == "4"})
+		_, name, _ := strings.Cut(strings.TrimSpace(line), fmt.Sprintf("%s %d ", pc, at))
+		frames = append(frames, gdbFrame{name: name, line: at, inlined: kind == "2" || kind == "3", signal: kind == "4"})
 	}
 	if len(frames) == 0 {
 		t.Skipf("needs a gdb with Python, this gave no frames:\n%s", out)
 	}
 	return frames
+}
+
+// gdbLines are gdb's lines of the frames up to main, with inlined ones.
+func gdbLines(t testing.TB, argv ...string) []int {
+	t.Helper()
+	var out []int
+	for _, f := range gdbFrames(t, 1, argv...) {
+		if out = append(out, f.line); f.name == "main" || strings.HasPrefix(f.name, "main(") {
+			break
+		}
+	}
+	return out
+}
+
+func compareLines(t *testing.T, tr Trace, want []int) {
+	t.Helper()
+	var got []int
+	for _, f := range tr.Frames {
+		if got = append(got, f.Line); f.Function == "main" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("lines %d, gdb's %d\n%s", got, want, dump(tr))
+	}
 }
 
 // plain makes names of the C library comparable: gdb and the symbol table prefer different aliases.

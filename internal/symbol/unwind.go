@@ -242,11 +242,42 @@ func (u *unwinder) step(s *spot, mod *module, vaddr uint64) (outcome, string) {
 	}
 	if s.exact && !u.cpu.arm {
 		// No frame may have been made yet.
-		if n := entryDepth(mod.img.code(vaddr), before(mod.img, vaddr)); n >= 0 && u.stepSP(n) {
+		n := entryDepth(mod.img.code(vaddr), before(mod.img, vaddr))
+		if u.calledHere(mod, vaddr) {
+			n = 0
+		}
+		if n >= 0 && u.stepSP(n) {
 			return stepped, bySP
 		}
 	}
 	return u.stepFP(s)
+}
+
+// calledHere tells whether the word at the stack pointer is the return address of a call to the
+// very function that runs at vaddr: one that has made no frame, as leaf functions do.
+func (u *unwinder) calledHere(mod *module, vaddr uint64) bool {
+	ra, ok := u.word(u.cpu.sp())
+	if !ok {
+		return false
+	}
+	_, from, at := u.place(ra - 5)
+	if from != mod {
+		return false
+	}
+	code := mod.img.code(at)
+	if len(code) < 5 || code[0] != 0xe8 {
+		return false
+	}
+	target := at + 5 + uint64(int64(int32(le.Uint32(code[1:]))))
+	if target > vaddr || vaddr-target > 1<<16 {
+		return false
+	}
+	q := []query{{vaddr: vaddr}}
+	mod.img.answer(mod.img, q)
+	if q[0].name == "" {
+		return vaddr-target < 256
+	}
+	return q[0].value == target
 }
 
 // before is the byte before vaddr.

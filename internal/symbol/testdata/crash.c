@@ -15,7 +15,7 @@ KEEP int crash(volatile int *p) { *p = 7; return *p + zero; }
 KEEP static int hidden(int n) { return crash((int *)(long)zero) + n; }
 KEEP int outer(int n) { char room[300]; memset(room, n, sizeof room); return hidden(room[zero]) + room[1]; }
 
-KEEP int deep(int n) { if (n == 0) return crash((int *)(long)zero); return deep(n - 1) + n; }
+KEEP int deep(int n) { if (n == 0) return crash((int *)(long)zero); n += deep(n - 1); zero = 0; return n; }
 
 KEEP int compare(const void *a, const void *b) { return crash((int *)(long)zero) + *(const int *)a - *(const int *)b; }
 KEEP void sorter(void) { int v[3] = {3, 1, 2}; qsort(v, 3, sizeof v[0], compare); printf("%d\n", v[zero]); }
