@@ -320,7 +320,7 @@ func (r *Run) start(prefix []string) {
 		if strings.HasPrefix(text, "#!") {
 			mode = 0o755
 		}
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), mode); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(strings.ReplaceAll(text, "{DIR}", r.dir)), mode); err != nil {
 			t.Fatal(err)
 		}
 	}

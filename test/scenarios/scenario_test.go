@@ -97,7 +97,9 @@ func all() []Scenario {
 		output, brokenPipe, corruption, stack, access, assertion, uncaught, start, seccomp, killed, ends, memory)
 }
 
-func (s *Scenario) accepts(cause string) bool { return cause == s.Cause || slices.Contains(s.Or, cause) }
+func (s *Scenario) accepts(cause string) bool {
+	return cause == s.Cause || slices.Contains(s.Or, cause)
+}
 
 // found is the outcome of one scenario under descry.
 type found struct {

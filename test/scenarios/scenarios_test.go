@@ -67,10 +67,10 @@ func TestScenarios(t *testing.T) {
 	list := all()
 	for i := range list {
 		s := &list[i]
-		if names[s.Name] || s.Name == "" || s.Cause == "" || s.Why == "" {
+		if names[s.Cause+"/"+s.Name] || s.Name == "" || s.Cause == "" || s.Why == "" {
 			t.Fatalf("scenario %q: its name stands twice, or it says too little", s.Name)
 		}
-		names[s.Name] = true
+		names[s.Cause+"/"+s.Name] = true
 		if byCause[s.Cause] == nil {
 			causes = append(causes, s.Cause)
 		}

@@ -1,29 +1,19 @@
 # A server that is met by more clients at once than it may hold, and gives up.
-import socket, sys, os
+import os, socket, sys
 listener = socket.create_server(("127.0.0.1", 7070), backlog=512)
-clients = []
-if os.fork() == 0:                       # the crowd, with a limit of its own by being another process
-    listener.close()
-    mine = []
-    try:
-        for _ in range(45):
-            mine.append(socket.create_connection(("127.0.0.1", 7070)))
-    except OSError:
-        pass
+r, w = os.pipe()
+for _ in range(3):                       # the crowd: three processes with thirty connections each
     if os.fork() == 0:
-        more = []
-        for s in mine:
-            pass
-        try:
-            sys.stdin.read()
-        finally:
-            os._exit(0)
-    os.wait()
-    os._exit(0)
+        os.close(w)
+        listener.close()
+        mine = [socket.create_connection(("127.0.0.1", 7070)) for _ in range(30)]
+        os.read(r, 1)                    # until the server has gone
+        os._exit(0)
+os.close(r)
+clients = []
 try:
     while True:
-        conn, peer = listener.accept()
-        clients.append(conn)
-except OSError as e:
+        clients.append(listener.accept()[0])
+except OSError:
     sys.stderr.write("giving up after %d clients\n" % len(clients))
     os._exit(2)

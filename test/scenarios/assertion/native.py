@@ -1,0 +1,3 @@
+import os, sys
+sys.stderr.write("index and table disagree on row 4711\n")
+os.abort()

@@ -1,0 +1,2 @@
+require 'fiddle'
+Fiddle::Pointer.new(8)[0, 4]

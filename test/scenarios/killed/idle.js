@@ -1,0 +1,2 @@
+setInterval(() => {}, 60000);
+console.log('ready');

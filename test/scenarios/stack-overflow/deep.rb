@@ -1,0 +1,2 @@
+def resolve(name) = resolve(name + "x")
+resolve("")

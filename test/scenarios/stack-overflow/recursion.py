@@ -1,0 +1,3 @@
+def menu(level):
+    return menu(level + 1)
+menu(0)

@@ -1,0 +1,2 @@
+import sys
+sys.exit("usage: sync SOURCE TARGET")

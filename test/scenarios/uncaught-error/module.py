@@ -1,0 +1,2 @@
+import json
+import pricing_rules_v2

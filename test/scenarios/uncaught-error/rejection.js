@@ -1,0 +1,3 @@
+async function charge(card) { throw new Error('card declined by issuer'); }
+async function main() { await charge('4111'); }
+main();

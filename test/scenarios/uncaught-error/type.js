@@ -1,0 +1,3 @@
+function render(cart) { return cart.items.map(i => i.name); }
+console.log(render({ items: [{ name: 'anvil' }] }));
+render({});
