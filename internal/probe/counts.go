@@ -119,3 +119,13 @@ func (s *Set) died(pid uint32) {
 	s.dead[pid] = true
 	s.counters.mu.Unlock()
 }
+
+// addTotal adds to a total of what was counted outside the map of counters.
+func (s *Set) addTotal(name string, n int64) {
+	if n == 0 {
+		return
+	}
+	s.counters.mu.Lock()
+	s.totals[name] += n
+	s.counters.mu.Unlock()
+}

@@ -22,6 +22,8 @@ type Made struct {
 	Needs    []string // names of features, for Config.Without: "tp_btf"
 	Object   *object
 	Programs []string // a program that several probes name is loaded once
+	// Load, in place of Programs, loads and attaches by code of its own.
+	Load func(*env) (*group, error)
 }
 
 // Event says what becomes of the events of one type.
@@ -40,4 +42,6 @@ type Event struct {
 // that order: exit, which forgets the process, stands last.
 var All = []*Probe{
 	forkProbe,
+	execProbe,
+	exitProbe,
 }

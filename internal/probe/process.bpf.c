@@ -3,13 +3,35 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* The life of the tree's processes: fork, exec, exit. */
 #include "descry.bpf.h"
+#include "fdtable.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SIGNAL_GROUP_EXIT 4
+#define PF_EXITING 0x4
+#define PF_SIGNALED 0x400
+#define RLIMIT_NOFILE 7
+#define FORKS_WHOLE 64   /* of each process; the others are counted */
+#define ARGS 256
+#define MAX_THREADS 1024 /* threads that are summed up at an exit */
+
+/* Set by the Go side: sched_process_exit says itself who is the last thread (6.16). */
+volatile const __u32 exit_has_group_dead = 0;
+
+/* --- fork --- */
+
+struct fork_event {
+	struct event_header h;
+	__u32 child;
+	__u32 pad;
+};
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = parent->tgid, new = child->tgid;
+	struct count_key k = {.type = EV_FORK};
+	struct fork_event *e;
 	struct proc *p, q = {};
 
 	if (new == tgid) /* a thread */
@@ -19,6 +41,243 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	q.pid = tid_of(child);
 	q.root = p->root;
-	bpf_map_update_elem(&tree, &new, &q, BPF_ANY);
+	if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
+		count_lost(EV_FORK);
+	__sync_fetch_and_add(&p->forks, 1);
+	k.pid = p->pid;
+	if (count(&k, 0) >= FORKS_WHOLE)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count_lost(EV_FORK);
+		return 0;
+	}
+	fill(&e->h, EV_FORK, sizeof(*e), p);
+	e->child = q.pid;
+	e->pad = 0;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* --- exec --- */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm *bprm)
+{
+	__u32 tgid = t->tgid, slot, n, len;
+	unsigned long start, end;
+	struct walk *w;
+	struct proc *p;
+
+	p = bpf_map_lookup_elem(&tree, &tgid);
+	if (!p)
+		return 0;
+	slot = walk_claim();
+	w = walk_at(slot);
+	if (!w) {
+		count_lost(EV_EXEC);
+		return 0;
+	}
+	w->root = BPF_CORE_READ(t, fs, root.dentry);
+	w->root_mnt = BPF_CORE_READ(t, fs, root.mnt);
+	w->paths.n = 0;
+	path_add(slot, BPF_CORE_READ(bprm, file, f_path.dentry), BPF_CORE_READ(bprm, file, f_path.mnt));
+	n = w->paths.n & (WALK_PATHS - 1);
+	start = BPF_CORE_READ(t, mm, arg_start);
+	end = BPF_CORE_READ(t, mm, arg_end);
+	len = end > start ? end - start : 0;
+	if (len > ARGS)
+		len = ARGS;
+	if (bpf_probe_read_user(&w->paths.bytes[n], len, (void *)start))
+		len = 0;
+	w->paths.extra = len;
+	w->paths.id = 0;
+	fill(&w->paths.h, EV_EXEC, 0, p);
+	n += sizeof(w->paths) - sizeof(w->paths.bytes) + len;
+	if (n > sizeof(w->paths))
+		n = sizeof(w->paths);
+	w->paths.h.size = n;
+	if (bpf_ringbuf_output(&events, &w->paths, n, 0))
+		count_lost(EV_EXEC);
+	walk_release(slot);
+	return 0;
+}
+
+/* --- exit --- */
+
+struct exit_event {
+	struct event_header h;
+	__u64 id; /* of the groups and paths that came before; 0: the table was not walked */
+	__u64 start_ns;
+	__u64 utime, stime, runtime;
+	__u64 maxrss; /* pages */
+	__u64 min_flt, maj_flt;
+	__u64 soft, hard; /* RLIMIT_NOFILE */
+	__u64 select_calls, refused;
+	__s32 code; /* as of wait(2) */
+	__u32 parent;
+	__u32 ender;
+	__u32 highest_ever;
+	__u32 group_exit; /* exit_group or a fatal signal ended all threads */
+	__u32 forks;
+	__u32 open;
+	__s32 highest;
+	__u32 groups;
+	__u32 nameless;
+	__u32 by_kind[WALK_KINDS];
+};
+
+struct thread_walk {
+	struct signal_struct *sig;
+	struct list_head *at;
+	__u64 utime, stime, runtime, min_flt, maj_flt;
+	__u32 ender;
+};
+
+/* thread_step sums up a thread that the process's own sums do not have yet. */
+static long thread_step(__u32 i, struct thread_walk *c)
+{
+	struct list_head *at = c->at;
+	struct task_struct *t;
+	__u32 flags;
+
+	if (!at || at == (void *)c->sig + bpf_core_field_offset(struct signal_struct, thread_head))
+		return 1;
+	t = (void *)at - bpf_core_field_offset(struct task_struct, thread_node);
+	c->utime += BPF_CORE_READ(t, utime);
+	c->stime += BPF_CORE_READ(t, stime);
+	c->runtime += BPF_CORE_READ(t, se.sum_exec_runtime);
+	c->min_flt += BPF_CORE_READ(t, min_flt);
+	c->maj_flt += BPF_CORE_READ(t, maj_flt);
+	flags = BPF_CORE_READ(t, flags);
+	if (!c->ender && (flags & PF_EXITING) && !(flags & PF_SIGNALED))
+		c->ender = tid_of(t);
+	c->at = BPF_CORE_READ(at, next);
+	return 0;
+}
+
+/* called_exit_group says that the current, exiting thread asked for the end of its process. */
+static __always_inline bool called_exit_group(struct task_struct *t)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(t);
+
+	if (t->flags & PF_SIGNALED) /* a signal ended it, often the one by which another thread's exit_group ends all */
+		return false;
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax == 231;
+#else
+	return regs->syscallno == 94;
+#endif
+}
+
+static __always_inline void emit_table(struct walk *w, struct proc *p, __u64 id)
+{
+	__u32 n = w->groups.n;
+
+	if (n > WALK_GROUPS)
+		n = WALK_GROUPS;
+	w->groups.id = w->paths.id = id;
+	w->paths.extra = 0;
+	n = n * sizeof(struct fd_group) + sizeof(w->groups) - sizeof(w->groups.all);
+	fill(&w->groups.h, EV_FD_GROUPS, n, p);
+	if (bpf_ringbuf_output(&events, &w->groups, n, 0))
+		count_lost(EV_FD_GROUPS);
+	n = w->paths.n & (WALK_PATHS - 1);
+	if (!n)
+		return;
+	n += sizeof(w->paths) - sizeof(w->paths.bytes);
+	fill(&w->paths.h, EV_FD_PATHS, n, p);
+	if (bpf_ringbuf_output(&events, &w->paths, n, 0))
+		count_lost(EV_FD_PATHS);
+}
+
+static __always_inline void exit_usage(struct exit_event *e, struct task_struct *t, struct signal_struct *sig)
+{
+	struct thread_walk c = {.sig = sig};
+
+	c.at = BPF_CORE_READ(sig, thread_head.next);
+	c.utime = BPF_CORE_READ(sig, utime);
+	c.stime = BPF_CORE_READ(sig, stime);
+	c.runtime = BPF_CORE_READ(sig, sum_sched_runtime);
+	c.min_flt = BPF_CORE_READ(sig, min_flt);
+	c.maj_flt = BPF_CORE_READ(sig, maj_flt);
+	bpf_loop(MAX_THREADS, thread_step, &c, 0);
+	e->utime = c.utime;
+	e->stime = c.stime;
+	e->runtime = c.runtime;
+	e->min_flt = c.min_flt;
+	e->maj_flt = c.maj_flt;
+	e->maxrss = BPF_CORE_READ(sig, maxrss);
+	e->soft = BPF_CORE_READ(sig, rlim[RLIMIT_NOFILE].rlim_cur);
+	e->hard = BPF_CORE_READ(sig, rlim[RLIMIT_NOFILE].rlim_max);
+	e->start_ns = BPF_CORE_READ(t, group_leader, start_boottime);
+	if (BPF_CORE_READ(sig, flags) & SIGNAL_GROUP_EXIT)
+		e->code = BPF_CORE_READ(sig, group_exit_code);
+	else
+		e->code = BPF_CORE_READ(t, group_leader, exit_code);
+	e->parent = tid_of(BPF_CORE_READ(t, real_parent, group_leader));
+	e->group_exit = e->ender != 0 || (e->code & 0x7f);
+	if (!e->ender && !(e->code & 0x7f))
+		e->ender = c.ender;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *t)
+{
+	struct signal_struct *sig = t->signal;
+	struct exit_event *e;
+	struct proc *p, q;
+	struct walk *w = NULL;
+	__u32 tgid = t->tgid, slot;
+	__u64 id = 0;
+
+	p = bpf_map_lookup_elem(&tree, &tgid);
+	if (!p)
+		return 0;
+	if (!p->ender && called_exit_group(t))
+		p->ender = tid_of(t);
+	if (exit_has_group_dead) {
+		if (!(ctx[1] & 1))
+			return 0;
+	} else if (sig->live.counter != 0) {
+		return 0;
+	}
+	q = *p;
+	/* Two threads that exit at once may both see that none is left: the first one reports. */
+	if (bpf_map_delete_elem(&tree, &tgid))
+		return 0;
+	slot = walk_claim();
+	w = walk_at(slot);
+	if (w && walk_table(slot, t)) {
+		id = bpf_ktime_get_boot_ns() << 4 | slot;
+		emit_table(w, &q, id);
+	}
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count_lost(EV_EXIT);
+		goto out;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	fill(&e->h, EV_EXIT, sizeof(*e), &q);
+	e->h.tid = 0;
+	BPF_CORE_READ_INTO(&e->h.comm, t, group_leader, comm);
+	e->ender = q.ender;
+	e->select_calls = q.select_calls;
+	e->refused = q.refused;
+	e->highest_ever = q.highest;
+	e->forks = q.forks;
+	exit_usage(e, t, sig);
+	e->id = id;
+	if (w && id) {
+		e->open = w->open;
+		e->highest = w->highest;
+		e->groups = w->groups.n;
+		e->nameless = w->nameless;
+		__builtin_memcpy(e->by_kind, w->by_kind, sizeof(e->by_kind));
+	}
+	bpf_ringbuf_submit(e, 0);
+out:
+	if (w)
+		walk_release(slot);
 	return 0;
 }

@@ -16,12 +16,17 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	processMapCounts  = "counts"
-	processMapEvents  = "events"
-	processMapLost    = "lost"
-	processMapTree    = "tree"
-	processProgOnFork = "on_fork"
-	processVarNsLevel = "ns_level"
+	processMapCounts           = "counts"
+	processMapEvents           = "events"
+	processMapLost             = "lost"
+	processMapTree             = "tree"
+	processMapWalks            = "walks"
+	processProgOnExec          = "on_exec"
+	processProgOnExit          = "on_exit"
+	processProgOnFork          = "on_fork"
+	processVarExitHasGroupDead = "exit_has_group_dead"
+	processVarNsLevel          = "ns_level"
+	processVarWalkSlots        = "walk_slots"
 )
 
 // loadProcess returns the embedded CollectionSpec for process.
@@ -66,6 +71,8 @@ type processSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type processProgramSpecs struct {
+	OnExec *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork *ebpf.ProgramSpec `ebpf:"on_fork"`
 }
 
@@ -77,13 +84,16 @@ type processMapSpecs struct {
 	Events *ebpf.MapSpec `ebpf:"events"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Tree   *ebpf.MapSpec `ebpf:"tree"`
+	Walks  *ebpf.MapSpec `ebpf:"walks"`
 }
 
 // processVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type processVariableSpecs struct {
-	NsLevel *ebpf.VariableSpec `ebpf:"ns_level"`
+	ExitHasGroupDead *ebpf.VariableSpec `ebpf:"exit_has_group_dead"`
+	NsLevel          *ebpf.VariableSpec `ebpf:"ns_level"`
+	WalkSlots        *ebpf.VariableSpec `ebpf:"walk_slots"`
 }
 
 // processObjects contains all objects after they have been loaded into the kernel.
@@ -110,6 +120,7 @@ type processMaps struct {
 	Events *ebpf.Map `ebpf:"events"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Tree   *ebpf.Map `ebpf:"tree"`
+	Walks  *ebpf.Map `ebpf:"walks"`
 }
 
 func (m *processMaps) Close() error {
@@ -118,6 +129,7 @@ func (m *processMaps) Close() error {
 		m.Events,
 		m.Lost,
 		m.Tree,
+		m.Walks,
 	)
 }
 
@@ -125,18 +137,24 @@ func (m *processMaps) Close() error {
 //
 // It can be passed to loadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type processVariables struct {
-	NsLevel *ebpf.Variable `ebpf:"ns_level"`
+	ExitHasGroupDead *ebpf.Variable `ebpf:"exit_has_group_dead"`
+	NsLevel          *ebpf.Variable `ebpf:"ns_level"`
+	WalkSlots        *ebpf.Variable `ebpf:"walk_slots"`
 }
 
 // processPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type processPrograms struct {
+	OnExec *ebpf.Program `ebpf:"on_exec"`
+	OnExit *ebpf.Program `ebpf:"on_exit"`
 	OnFork *ebpf.Program `ebpf:"on_fork"`
 }
 
 func (p *processPrograms) Close() error {
 	return _ProcessClose(
+		p.OnExec,
+		p.OnExit,
 		p.OnFork,
 	)
 }

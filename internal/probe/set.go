@@ -58,7 +58,8 @@ type Set struct {
 	wall   atomic.Int64 // Unix time less boot time, nanoseconds
 	comms  map[[16]byte]string
 
-	flush flusher
+	flush  flusher
+	tables pendingTables
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
@@ -173,13 +174,32 @@ type programs map[*object]map[string]*program
 
 type program struct {
 	*ebpf.Program
+	group    *group // of Made.Load, in place of Program
 	err      error
 	attached bool
+}
+
+// group is what Made.Load has loaded.
+type group struct {
+	attach func() ([]link.Link, error)
+	close  func()
+	by     string // instead of Made.By, if not empty
+}
+
+// names of the programs that are loaded for m.
+func (m *Made) names() []string {
+	if m.Load != nil {
+		return []string{m.By}
+	}
+	return m.Programs
 }
 
 func (ps programs) close() {
 	for _, m := range ps {
 		for _, p := range m {
+			if p.group != nil {
+				p.group.close()
+			}
 			if p.Program != nil {
 				p.Close()
 			}
@@ -201,13 +221,17 @@ func (s *Set) loadAll() programs {
 			if progs[m.Object] == nil {
 				progs[m.Object] = map[string]*program{}
 			}
-			for _, name := range m.Programs {
+			for _, name := range m.names() {
 				if progs[m.Object][name] != nil {
 					continue
 				}
 				out := new(program)
 				progs[m.Object][name] = out
 				g.Go(func() error {
+					if m.Load != nil {
+						out.group, out.err = m.Load(s.env)
+						return nil
+					}
 					out.Program, out.err = s.env.load(m.Object, name)
 					return nil
 				})
@@ -239,7 +263,7 @@ func (s *Set) functionsFailed(progs programs) bool {
 			if p.Ways[i].Way != Functions {
 				continue
 			}
-			for _, name := range p.Ways[i].Programs {
+			for _, name := range p.Ways[i].names() {
 				if q := progs[p.Ways[i].Object][name]; q != nil && q.err != nil {
 					return true
 				}
@@ -259,6 +283,9 @@ func (s *Set) attachProbe(p *Probe, progs programs) Status {
 		}
 		if err == nil {
 			st.By, st.Since, st.Missing = m.By, m.Since, ""
+			if q := progs[m.Object][m.By]; q != nil && q.group != nil && q.group.by != "" {
+				st.By = q.group.by
+			}
 			for j := range p.Events {
 				s.byType[p.Events[j].Type] = &p.Events[j]
 				s.owner[p.Events[j].Type] = p.Name
@@ -273,14 +300,23 @@ func (s *Set) attachProbe(p *Probe, progs programs) Status {
 }
 
 func (s *Set) attachWay(m *Made, progs map[string]*program) error {
-	for _, name := range m.Programs {
+	for _, name := range m.names() {
 		if err := progs[name].err; err != nil {
 			return err
 		}
 	}
-	for _, name := range m.Programs {
+	for _, name := range m.names() {
 		p := progs[name]
 		if p.attached {
+			continue
+		}
+		if p.group != nil {
+			links, err := p.group.attach()
+			s.links = append(s.links, links...)
+			p.attached = err == nil
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		l, err := attach(p.Program)

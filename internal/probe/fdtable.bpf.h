@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The descriptor table of a process, told apart and grouped in the kernel. A table of 20,000
+ * descriptors has a handful of groups, and only those leave the kernel.
+ *
+ * A walk works in a slot of `walks`, which holds its result: an open hash of groups, and the paths
+ * of the groups' first members.
+ */
+#ifndef FDTABLE_BPF_H
+#define FDTABLE_BPF_H
+
+#include "descry.bpf.h"
+
+/* In the order of fdKinds in fdtable.go. */
+enum fd_kind_nr {
+	FD_NONE,
+	FD_TCP, FD_UDP, FD_UNIX, FD_NETLINK, FD_RAW, FD_PACKET, FD_SOCKET,
+	FD_PIPE, FD_FIFO, FD_FILE, FD_DIR, FD_DEVICE, FD_TTY, FD_MEMFD,
+	FD_ANON, FD_PIDFD,
+	FD_KINDS,
+};
+#define WALK_KINDS 32 /* room for FD_KINDS, a power of two */
+
+#define WALK_GROUPS 1024   /* groups of a table; what does not fit is in no group */
+#define WALK_FINE 512      /* beyond, files are grouped by directory and sockets by less */
+#define WALK_INDEX 2048    /* of the hash */
+#define WALK_PROBES 16
+#define WALK_PATHS 65536   /* bytes of paths */
+#define WALK_PATH 1024     /* bytes of one path */
+#define WALK_DEPTH 128     /* components and mounts of one path */
+#define WALK_FDS (1 << 20) /* descriptors looked at */
+
+/* Flags of a group. */
+#define GROUP_MIXED 1  /* its members are different files or sockets; path and ports are the first one's */
+#define GROUP_COARSE 2 /* it was made when there were many groups: by directory, or without ports */
+#define GROUP_BOUND 4  /* the local port was bound, so it says more than the peer's */
+
+/* Before a path. */
+#define PATH_DELETED 1
+#define PATH_CUT 2  /* it has more components */
+#define PATH_UNIX 4 /* the path of a UNIX socket: one byte of length, then its bytes */
+
+struct fd_group {
+	/* What its members have in common. */
+	__u64 ident;     /* file, directory, device or address; means nothing outside the kernel */
+	__u64 remote[2]; /* IPv6 or IPv4-mapped address; name of an anonymous inode */
+	union {
+		struct {
+			__u16 kind;
+			__u16 state;
+			__u16 rport, lport; /* host order; 0: not in common */
+		};
+		__u64 what;
+	};
+	/* The rest is of the first member. */
+	__u32 count;
+	__s32 lowest, highest;
+	__u32 flags;
+	__u32 path; /* where in the paths; ~0: nowhere */
+	__u32 slot; /* in the hash */
+	__u32 dev;
+	__u16 rport1, lport1;
+	__u64 inode; /* of files, or the file itself: tells whether others are the same */
+	__u64 local[2];
+};
+
+struct groups_event {
+	struct event_header h;
+	__u64 id;
+	__u32 n;
+	__u32 pad;
+	struct fd_group all[WALK_GROUPS];
+};
+
+struct paths_event {
+	struct event_header h;
+	__u64 id;
+	__u32 n;     /* bytes of paths */
+	__u32 extra; /* bytes behind them */
+	char bytes[WALK_PATHS + WALK_PATH];
+};
+
+struct walk {
+	__u32 busy;
+	__u32 open;
+	__s32 highest;
+	__u32 nameless; /* groups whose path found no room */
+	__u32 by_kind[WALK_KINDS];
+	/* Of the process. */
+	struct task_struct *task;
+	struct file **fd;
+	unsigned long *bits;
+	struct dentry *root;
+	struct vfsmount *root_mnt;
+	__u32 words;
+	__u32 word;
+	unsigned long open_bits;
+	struct file *chunk[64];
+	struct fd_group key;
+	__u16 index[WALK_INDEX];
+	struct groups_event groups;
+	struct paths_event paths;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct walk);
+} walks SEC(".maps");
+
+/* Set by the Go side: entries of walks. The last one is the Go side's own. */
+volatile const __u32 walk_slots = 16;
+
+static __always_inline struct walk *walk_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&walks, &slot);
+}
+
+/* walk_claim gives a free slot, or ~0. */
+static __always_inline __u32 walk_claim(void)
+{
+	__u32 slot = bpf_get_smp_processor_id();
+	struct walk *w;
+
+	for (int i = 0; i < 4; i++, slot++) {
+		slot %= walk_slots - 1;
+		w = walk_at(slot);
+		if (w && __sync_val_compare_and_swap(&w->busy, 0, 1) == 0)
+			return slot;
+	}
+	return ~0U;
+}
+
+static __always_inline void walk_release(__u32 slot)
+{
+	struct walk *w = walk_at(slot);
+
+	if (w)
+		__sync_lock_test_and_set(&w->busy, 0);
+}
+
+/* --- paths --- */
+
+struct path_walk {
+	struct dentry *d;
+	struct vfsmount *mnt;
+	__u32 slot;
+	__u32 off, end;
+};
+
+static __always_inline struct mount *real_mount(struct vfsmount *mnt)
+{
+	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+}
+
+/* path_step appends one component, the innermost first. */
+static long path_step(__u32 i, struct path_walk *c)
+{
+	/* Copies: an access through c inside BPF_CORE_READ would be relocated as the kernel's. */
+	struct dentry *d = c->d, *parent;
+	struct vfsmount *mnt = c->mnt;
+	struct walk *w = walk_at(c->slot);
+	const unsigned char *name;
+	long n;
+
+	if (!w)
+		return 1;
+	if (d == w->root && mnt == w->root_mnt)
+		return 1;
+	if (d == BPF_CORE_READ(mnt, mnt_root)) {
+		struct mount *m = real_mount(mnt), *up = BPF_CORE_READ(m, mnt_parent);
+
+		if (!up || up == m)
+			return 1;
+		c->d = BPF_CORE_READ(m, mnt_mountpoint);
+		c->mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	parent = BPF_CORE_READ(d, d_parent);
+	name = BPF_CORE_READ(d, d_name.name);
+	if (!name || c->off >= c->end) {
+		c->end = 0; /* cut */
+		return 1;
+	}
+	n = bpf_probe_read_kernel_str(&w->paths.bytes[c->off & (WALK_PATHS - 1)], 256, name);
+	if (n <= 0) {
+		c->end = 0;
+		return 1;
+	}
+	c->off += n;
+	if (!parent || parent == d)
+		return 1;
+	c->d = parent;
+	return 0;
+}
+
+/* path_add appends a path to the slot's and returns where it begins; ~0 where there is no room. */
+static __noinline __u32 path_add(__u32 slot, struct dentry *d, struct vfsmount *mnt)
+{
+	struct path_walk c = {.d = d, .mnt = mnt, .slot = slot};
+	struct walk *w = walk_at(slot);
+	__u32 start;
+	char *flags;
+
+	if (!w || !d || !mnt)
+		return ~0U;
+	start = w->paths.n;
+	if (start >= WALK_PATHS - 2 * WALK_PATH) {
+		w->nameless++;
+		return ~0U;
+	}
+	flags = &w->paths.bytes[start & (WALK_PATHS - 1)];
+	*flags = 0;
+	if (!BPF_CORE_READ(d, d_hash.pprev) && BPF_CORE_READ(d, d_parent) != d)
+		*flags = PATH_DELETED;
+	c.off = start + 1;
+	c.end = start + WALK_PATH - 256;
+	bpf_loop(WALK_DEPTH, path_step, &c, 0);
+	if (!c.end)
+		*flags |= PATH_CUT;
+	w->paths.bytes[c.off & (WALK_PATHS - 1)] = 0; /* an empty component ends it */
+	w->paths.n = c.off + 1;
+	return start;
+}
+
+/* path_unix appends the name of a UNIX socket. */
+static __always_inline __u32 path_unix(struct walk *w, struct unix_address *a)
+{
+	__u32 start = w->paths.n, len;
+	char *to;
+
+	if (start >= WALK_PATHS - 2 * WALK_PATH) {
+		w->nameless++;
+		return ~0U;
+	}
+	len = BPF_CORE_READ(a, len) - 2; /* without the family */
+	if (len > 108)
+		return ~0U;
+	to = &w->paths.bytes[start & (WALK_PATHS - 1)];
+	to[0] = PATH_UNIX;
+	to[1] = len;
+	bpf_probe_read_kernel(to + 2, len, (void *)a->name + 2);
+	w->paths.n = start + 2 + len;
+	return start;
+}
+
+/* --- groups --- */
+
+static __always_inline __u32 group_hash(struct fd_group *k)
+{
+	__u64 h = k->ident * 0x9E3779B97F4A7C15ULL;
+
+	h = (h ^ (h >> 29) ^ k->remote[0]) * 0xBF58476D1CE4E5B9ULL;
+	h = (h ^ (h >> 32) ^ k->remote[1]) * 0x94D049BB133111EBULL;
+	h = (h ^ (h >> 29) ^ k->what) * 0x9E3779B97F4A7C15ULL;
+	return h >> 40;
+}
+
+/* group_find gives the place of the slot's key among its groups, a new one where there is none
+ * (then its count is 0); ~0 where there is no room. */
+static __noinline __u32 group_find(__u32 slot)
+{
+	struct walk *w = walk_at(slot);
+	struct fd_group *g;
+	__u32 h, i, n;
+
+	if (!w)
+		return ~0U;
+	h = group_hash(&w->key);
+	n = w->groups.n;
+	for (int probe = 0; probe < WALK_PROBES; probe++, h++) {
+		__u32 at = h & (WALK_INDEX - 1);
+
+		i = w->index[at] & (WALK_GROUPS - 1);
+		g = &w->groups.all[i];
+		/* An index entry counts only if its group points back: so none needs clearing. */
+		if (i < n && g->slot == at) {
+			if (g->ident == w->key.ident && g->remote[0] == w->key.remote[0] &&
+			    g->remote[1] == w->key.remote[1] && g->what == w->key.what)
+				return i;
+			continue;
+		}
+		if (n >= WALK_GROUPS)
+			return ~0U;
+		w->index[at] = n;
+		i = n & (WALK_GROUPS - 1);
+		w->groups.n = n + 1;
+		g = &w->groups.all[i];
+		*g = w->key;
+		g->slot = at;
+		return i;
+	}
+	return ~0U;
+}
+
+/* --- what a descriptor is --- */
+
+#define S_FMT 0170000
+#define MAGIC_PIPE 0x50495045
+#define MAGIC_ANON 0x09041934
+#define MAGIC_PIDFS 0x50494446
+#define MAGIC_TMPFS 0x01021994
+#define MAGIC_HUGETLB 0x958458f6
+
+static __always_inline void read_inet(struct fd_group *k, struct sock *sk, __u16 family)
+{
+	if (family == 2) {
+		k->remote[1] = 0xffff0000ULL | (__u64)BPF_CORE_READ(sk, __sk_common.skc_daddr) << 32;
+		k->local[1] = 0xffff0000ULL | (__u64)BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr) << 32;
+	} else {
+		BPF_CORE_READ_INTO(&k->remote, sk, __sk_common.skc_v6_daddr);
+		BPF_CORE_READ_INTO(&k->local, sk, __sk_common.skc_v6_rcv_saddr);
+	}
+	k->rport = k->rport1 = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	k->lport = k->lport1 = BPF_CORE_READ(sk, __sk_common.skc_num);
+}
+
+/* key_socket tells a socket apart. */
+static __always_inline void key_socket(struct walk *w, struct fd_group *k, struct file *f, bool coarse)
+{
+	struct socket *s = BPF_CORE_READ(f, private_data);
+	struct sock *sk;
+	__u16 family, protocol;
+
+	k->kind = FD_SOCKET;
+	if (!s || !(sk = BPF_CORE_READ(s, sk)))
+		return;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	switch (family) {
+	case 1:
+		k->kind = FD_UNIX;
+		k->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		if (k->state == 1 && (BPF_CORE_READ(sk, sk_shutdown) & 1))
+			k->state = 100; /* the peer is gone */
+		{
+			struct unix_sock *u = (void *)sk, *peer;
+			struct unix_address *a = BPF_CORE_READ(u, addr);
+
+			if (!a) {
+				peer = (void *)BPF_CORE_READ(u, peer);
+				if (peer)
+					a = BPF_CORE_READ(peer, addr);
+				k->rport = 1; /* the name is the peer's */
+			}
+			/* Accepted sockets share the address of their listener. */
+			k->ident = (__u64)a;
+		}
+		return;
+	case 16:
+		k->kind = FD_NETLINK;
+		return;
+	case 17:
+		k->kind = FD_PACKET;
+		return;
+	case 2:
+	case 10:
+		break;
+	default:
+		k->state = family;
+		return;
+	}
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	read_inet(k, sk, family);
+	if (protocol == 6 || protocol == 262 /* multipath */) {
+		k->kind = FD_TCP;
+		k->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		if (protocol == 6 && k->state != 10) {
+			/* connect() marks the port that it takes as not to be shared. */
+			signed char reuse = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_bind_hash, fastreuse);
+
+			if (reuse >= 0 && BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_bind_hash))
+				k->flags |= GROUP_BOUND;
+		}
+	} else if (protocol == 17 || protocol == 136) {
+		k->kind = FD_UDP;
+	} else {
+		k->kind = FD_RAW;
+	}
+	if (k->kind == FD_TCP && k->state == 10 /* listening */)
+		return;
+	if (!k->rport) /* unconnected: only its own address tells it apart */
+		return;
+	/* Connections to one peer are alike, and so are those that one port accepted from it. */
+	if (k->flags & GROUP_BOUND) {
+		k->rport = 0;
+		if (coarse)
+			k->remote[0] = k->remote[1] = 0;
+	} else {
+		k->lport = 0;
+		if (coarse)
+			k->rport = 0;
+	}
+}
+
+/* key_file tells any other descriptor apart. */
+static __always_inline void key_file(struct fd_group *k, struct file *f, struct inode *ino, __u16 mode, bool coarse)
+{
+	struct dentry *d = BPF_CORE_READ(f, f_path.dentry);
+	struct super_block *sb = BPF_CORE_READ(ino, i_sb);
+	__u64 magic = BPF_CORE_READ(sb, s_magic);
+	__u32 rdev;
+
+	k->inode = BPF_CORE_READ(ino, i_ino);
+	k->dev = BPF_CORE_READ(sb, s_dev);
+	if (magic == MAGIC_ANON || magic == MAGIC_PIDFS) {
+		k->kind = magic == MAGIC_ANON ? FD_ANON : FD_PIDFD;
+		k->inode = 0;
+		if (magic == MAGIC_ANON)
+			bpf_probe_read_kernel_str(k->remote, sizeof(k->remote), BPF_CORE_READ(d, d_name.name));
+		return;
+	}
+	switch (mode & S_FMT) {
+	case 0010000:
+		if (magic == MAGIC_PIPE) {
+			k->kind = FD_PIPE;
+			return;
+		}
+		k->kind = FD_FIFO;
+		break;
+	case 0020000:
+	case 0060000:
+		rdev = BPF_CORE_READ(ino, i_rdev);
+		k->kind = FD_DEVICE;
+		k->ident = (mode & S_FMT) | (__u64)rdev << 32;
+		switch (rdev >> 20) {
+		case 4: case 5: case 188: case 204: case 229:
+		case 136 ... 143:
+			k->kind = FD_TTY;
+		}
+		return;
+	case 0040000:
+		k->kind = FD_DIR;
+		break;
+	default:
+		k->kind = FD_FILE;
+		if (magic == MAGIC_TMPFS || magic == MAGIC_HUGETLB) {
+			char name[16] = {};
+
+			bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(d, d_name.name));
+			if (*(__u32 *)name == 0x666d656d /* memf */ && name[4] == 'd' && name[5] == ':') {
+				k->kind = FD_MEMFD;
+				__builtin_memcpy(k->remote, name, sizeof(k->remote));
+				return;
+			}
+		}
+	}
+	k->ident = (__u64)(coarse ? BPF_CORE_READ(d, d_parent) : d);
+}
+
+/* name_group appends the path of a new group. */
+static __always_inline __u32 name_group(__u32 slot, struct walk *w, struct fd_group *k, struct file *f)
+{
+	switch (k->kind) {
+	case FD_FILE:
+	case FD_DIR:
+	case FD_FIFO:
+	case FD_DEVICE:
+	case FD_TTY:
+	case FD_MEMFD:
+		return path_add(slot, BPF_CORE_READ(f, f_path.dentry), BPF_CORE_READ(f, f_path.mnt));
+	case FD_UNIX:
+		if (k->ident)
+			return path_unix(w, (void *)k->ident);
+	}
+	return ~0U;
+}
+
+struct bit_walk {
+	__u32 slot;
+	__u32 base;
+};
+
+/* walk_bit looks at one descriptor. */
+static long walk_bit(__u32 bit, struct bit_walk *c)
+{
+	struct walk *w = walk_at(c->slot);
+	struct fd_group *k, *g;
+	struct inode *ino;
+	struct file *f;
+	__u32 i, fd = c->base + bit;
+	__u16 mode;
+	bool coarse;
+
+	if (!w || !(w->open_bits >> (bit & 63)))
+		return 1;
+	if (!(w->open_bits >> (bit & 63) & 1))
+		return 0;
+	f = w->chunk[bit & 63];
+	if (!f || !(ino = BPF_CORE_READ(f, f_inode)))
+		return 0;
+	w->open++;
+	w->highest = fd;
+	k = &w->key;
+	__builtin_memset(k, 0, sizeof(*k));
+	k->path = ~0U;
+	k->lowest = k->highest = fd;
+	coarse = w->groups.n >= WALK_FINE;
+	if (coarse)
+		k->flags = GROUP_COARSE;
+	mode = BPF_CORE_READ(ino, i_mode);
+	if ((mode & S_FMT) == 0140000) {
+		key_socket(w, k, f, coarse);
+		k->inode = BPF_CORE_READ(ino, i_ino);
+	} else {
+		key_file(k, f, ino, mode, coarse);
+	}
+	w->by_kind[k->kind & (WALK_KINDS - 1)]++;
+	i = group_find(c->slot);
+	if (i == ~0U) /* no room: the Go side sees that the groups do not sum to all */
+		return 0;
+	g = &w->groups.all[i & (WALK_GROUPS - 1)];
+	if (g->count++ == 0) {
+		g->path = name_group(c->slot, w, k, f);
+		return 0;
+	}
+	g->highest = fd;
+	if (g->inode != k->inode || g->dev != k->dev || g->rport1 != k->rport1 || g->lport1 != k->lport1)
+		g->flags |= GROUP_MIXED;
+	return 0;
+}
+
+/* walk_word looks at 64 descriptors. */
+static long walk_word(__u32 i, __u32 *slot)
+{
+	struct bit_walk c = {.slot = *slot, .base = i * 64};
+	struct walk *w = walk_at(*slot);
+
+	if (!w || i >= w->words)
+		return 1;
+	if (bpf_probe_read_kernel(&w->open_bits, sizeof(w->open_bits), &w->bits[i]) || !w->open_bits)
+		return 0;
+	if (bpf_probe_read_kernel(w->chunk, sizeof(w->chunk), &w->fd[c.base]))
+		return 0;
+	bpf_loop(64, walk_bit, &c, 0);
+	return 0;
+}
+
+/* walk_table fills the slot from t's table; false where t has none. */
+static __always_inline bool walk_table(__u32 slot, struct task_struct *t)
+{
+	struct walk *w = walk_at(slot);
+	struct fdtable *fdt;
+
+	if (!w)
+		return false;
+	w->open = 0;
+	w->highest = -1;
+	w->nameless = 0;
+	__builtin_memset(w->by_kind, 0, sizeof(w->by_kind));
+	w->groups.n = 0;
+	w->paths.n = 0;
+	w->root = BPF_CORE_READ(t, fs, root.dentry);
+	w->root_mnt = BPF_CORE_READ(t, fs, root.mnt);
+	fdt = BPF_CORE_READ(t, files, fdt);
+	if (!fdt)
+		return false;
+	w->fd = BPF_CORE_READ(fdt, fd);
+	w->bits = BPF_CORE_READ(fdt, open_fds);
+	w->words = BPF_CORE_READ(fdt, max_fds) / 64;
+	bpf_loop(WALK_FDS / 64, walk_word, &slot, 0);
+	return true;
+}
+
+#endif
