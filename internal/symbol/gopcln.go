@@ -1,5 +1,7 @@
 package symbol
 
+import "strings"
+
 // goTable reads Go's pclntab, which tells for every instruction of a Go program its function, its
 // line, what was inlined there and how large the stack frame is. Go 1.18 and later.
 //
@@ -161,7 +163,15 @@ func goString(b []byte, off uint32) string {
 	return r.str()
 }
 
-func (f goFunc) name() string { return goString(f.t.names, f.u32(4)) }
+func (f goFunc) name() string { return goName(goString(f.t.names, f.u32(4))) }
+
+// goName shortens type arguments, as Go's own tracebacks do.
+func goName(s string) string {
+	if i, j := strings.IndexByte(s, '['), strings.LastIndexByte(s, ']'); i > 0 && j > i {
+		return s[:i] + "[...]" + s[j+1:]
+	}
+	return s
+}
 
 // value looks vaddr up in one of the function's tables, -1 where it has none.
 func (f goFunc) value(tab uint32, vaddr uint64) int32 {
@@ -230,7 +240,7 @@ func (f goFunc) frames(vaddr uint64) []Frame {
 			}
 			call := tree[ix*16:]
 			file, line := f.file(at)
-			out = append(out, Frame{Function: goString(f.t.names, le.Uint32(call[4:])), File: file, Line: line, Inlined: true})
+			out = append(out, Frame{Function: goName(goString(f.t.names, le.Uint32(call[4:]))), File: file, Line: line, Inlined: true})
 			at = f.entry + uint64(le.Uint32(call[8:])) // an instruction at the call's position
 			if at >= f.limit {
 				break
