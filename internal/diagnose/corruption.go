@@ -1,0 +1,96 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var memoryCorruption = Cause{
+	ID:    "memory-corruption",
+	Title: "Heap or stack found corrupt",
+	Why: "Something wrote where it must not: past the end of a block or an array, into a block that was freed, or it freed one twice. " +
+		"The C library or the compiler's checks found the damage later and aborted the program; the code that did it may be elsewhere.",
+	Seen: "SIGABRT that the process sent to itself, and the C library's message in the last output (\"malloc(): …\", \"free(): …\", \"corrupted …\", \"stack smashing detected\", \"buffer overflow detected\") " +
+		"or its checking function in the backtrace. The signal and the message confirm each other: certain. A sanitizer's report with a fitting exit: likely. Not where select-overflow explains it.",
+	Advice: "Run it under valgrind, or build it with -fsanitize=address: both name the code that did the damage, where the backtrace only names the code that noticed.",
+	Rule:   ruleMemoryCorruption,
+}
+
+// corruptionWords begin the messages of glibc and of the compiler's checks, as they stand in a line.
+var corruptionWords = []string{
+	"malloc(): ", "free(): ", "realloc(): ", "calloc(): ", "malloc_consolidate(): ", "munmap_chunk(): ", "mremap_chunk(): ",
+	"corrupted size vs. prev_size", "corrupted double-linked list", "double free or corruption", "tcache_thread_shutdown(): ",
+	"*** stack smashing detected ***", "*** buffer overflow detected ***", "*** longjmp causes uninitialized stack frame ***",
+	"*** %n in writable segment detected ***", "*** invalid %N$ use detected ***", "sysmalloc: Assertion", "malloc.c:", "chunk_main_arena",
+	"Fatal glibc error: malloc", "invalid fastbin entry", "<jemalloc>: ", "Attempt to free invalid pointer", "mimalloc: error: ",
+	"pointer being freed was not allocated",
+}
+
+// corruption is the message of a check that found memory corrupt, or its function, "" for none.
+func corruption(v *View) string {
+	if v.How != endAbort {
+		return ""
+	}
+	if s := v.text.find(30, corruptionWords...); s != "" {
+		for _, w := range corruptionWords {
+			if i := strings.Index(s, w); i >= 0 {
+				// glibc writes its message as a line; a program that logs such words stands before it.
+				if i == 0 || !strings.Contains(w, "(): ") || strings.HasPrefix(s, "*** Error in") || s == v.text.lastLine() {
+					return plain(s[i:], 100)
+				}
+			}
+		}
+	}
+	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "malloc_printerr") {
+		return "malloc_printerr"
+	}
+	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "__stack_chk_fail") {
+		return "__stack_chk_fail"
+	}
+	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "__fortify_fail", "__chk_fail") {
+		return "__fortify_fail"
+	}
+	return ""
+}
+
+var sanitizers = []string{"ERROR: AddressSanitizer: ", "ERROR: HWAddressSanitizer: ", "WARNING: MemorySanitizer: "}
+
+func ruleMemoryCorruption(v *View) *evidence.Finding {
+	said, conf := corruption(v), evidence.Certain
+	if said == "" && (v.How == endError || v.How == endAbort) {
+		if s := v.text.find(400, sanitizers...); s != "" && !containsAny(s, "SEGV", "stack-overflow", "FPE", "detected memory leaks") {
+			said, conf = plain(s, 140), evidence.Likely
+		}
+	}
+	if said == "" {
+		return nil
+	}
+	if v.Fatal == nil { // that it aborted itself was not seen
+		conf = evidence.Likely
+	}
+	what := "The heap was found corrupt"
+	switch {
+	case containsAny(said, "stack smashing", "__stack_chk_fail"):
+		what = "An array on the stack was written past its end"
+	case containsAny(said, "buffer overflow detected", "__fortify_fail"):
+		what = "A copy or a format was about to write past the end of its buffer"
+		if v.Fatal != nil {
+			if f := otherCheck(v.Fatal.Trace); f != "" {
+				what += " (" + plain(f, 40) + ")"
+			}
+		}
+	case containsAny(said, "double free", "free(): invalid pointer", "munmap_chunk"):
+		what = "A block was freed twice, or something was freed that is no block"
+	case conf == evidence.Likely && v.How == endError:
+		what = "A sanitizer found memory used wrongly"
+	}
+	sum := fmt.Sprintf("%s: %q; the program %s.", what, said, v.endWords())
+	if v.Fatal != nil {
+		if f := ownFrame(v.Fatal.Trace); f != nil && f.Own {
+			sum += " It was noticed in " + frameText(f) + "."
+		}
+	}
+	return &evidence.Finding{Confidence: conf, Title: "memory corruption", Summary: sum, Evidence: v.deathAt()}
+}

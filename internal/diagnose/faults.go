@@ -1,0 +1,232 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var stackOverflow = Cause{
+	ID:    "stack-overflow",
+	Title: "The stack was used up",
+	Why: "Each call takes a piece of the thread's stack, 8 MiB as a rule for the main thread and often less for others. Recursion without an end, very deep recursion over data (a nested document), " +
+		"or a large array as a local variable goes past its end, where the kernel finds nothing and sends SIGSEGV.",
+	Seen:     "Certain: the fault lies just below the stack, at the stack pointer, or in the stack's guard page near it; or the runtime's own words for it with a fitting end (Go, Java, Node.js, Ruby, Rust, .NET). The backtrace names the function that recurs.",
+	Advice:   "Bound the recursion or turn it into a loop; do not put large arrays on the stack. A larger stack (ulimit -s, the thread's stack size, -Xss) only wins time.",
+	Rule:     ruleStackOverflow,
+	Explains: []string{"uncaught-error"},
+	Swallows: []string{"invalid-access", "uncaught-error"},
+}
+
+func ruleStackOverflow(v *View) *evidence.Finding {
+	if t := v.text.final; t != nil && t.deep && t.fits(v) {
+		conf := evidence.Certain
+		if t.thread {
+			conf = evidence.Likely
+		}
+		sum := fmt.Sprintf("Its stack was used up, as %s's runtime says", t.lang)
+		if t.msg != "" || t.typ != "" {
+			sum += ": " + quoteLine(strings.TrimPrefix(t.typ+": "+t.msg, ": "))
+		}
+		sum += fmt.Sprintf(", and it %s.", v.endWords())
+		if t.frame != "" {
+			sum += " Innermost: " + plain(t.frame, 100) + "."
+		}
+		return &evidence.Finding{Confidence: conf, Title: "a stack overflow", Summary: sum, Evidence: v.deathAt()}
+	}
+	f := v.Fault
+	if v.How != endFault || f == nil || f.Signal != evidence.SIGSEGV && f.Signal != evidence.SIGBUS || !byKernel(f) {
+		return nil
+	}
+	why := stackFault(f)
+	if why == "" {
+		return nil
+	}
+	sum := fmt.Sprintf("Its stack was used up: it crashed (%s) at 0x%x, %s.", f.Signal, f.Address, why)
+	if f.StackRL > 0 {
+		sum += fmt.Sprintf(" The stack's limit is %s.", bytesOf(f.StackRL))
+	}
+	if fn := recursion(f.Trace); fn != "" {
+		sum += fmt.Sprintf(" %s calls itself over and over.", plain(fn, 80))
+	} else if fr := ownFrame(f.Trace); fr != nil {
+		sum += " It was in " + frameText(fr) + "."
+	}
+	return &evidence.Finding{Confidence: evidence.Certain, Title: "a stack overflow", Summary: sum, Evidence: v.deathAt()}
+}
+
+// near is how far below the stack pointer a function of ordinary size touches.
+const near = 64 << 10
+
+// stackFault says why a fault is an overflow of the stack, "" where it is none: the address lies
+// at the stack pointer and below the stack's mapping. A stray pointer into a guard page is none.
+func stackFault(f *evidence.SignalFatal) string {
+	if f.SP == 0 || f.Address < 4096 {
+		return ""
+	}
+	dist := int64(f.Address - f.SP)
+	atSP := dist > -near && dist < near
+	switch {
+	case f.Fault == "stack guard" && atSP:
+		return "in the guard page of its stack"
+	case f.Fault == "stack guard" && f.StackLo != 0 && f.SP >= f.StackLo && f.SP-f.StackLo < 1<<20 && f.Address < f.StackLo && f.StackLo-f.Address < 1<<20:
+		return "in the guard page of its stack, which a large local variable reached" // beyond the next page
+	case f.StackLo != 0 && f.Address < f.StackLo && f.StackLo-f.Address < 16<<20 && atSP && f.Fault != "null page":
+		return "just below its stack"
+	case f.StackLo == 0 && f.Fault == "not mapped" && atSP && dist <= 256 && recursion(f.Trace) != "":
+		return "at its stack pointer"
+	}
+	return ""
+}
+
+var invalidAccess = Cause{
+	ID:    "invalid-access",
+	Title: "It touched memory it must not, or executed what is none",
+	Why: "A null or stale pointer was used, an array's end was passed far, memory was used after it was freed or unmapped, a division by zero, or a processor instruction that does not exist there " +
+		"(also what compilers put where code must never get to).",
+	Seen:   "SIGSEGV, SIGBUS, SIGILL or SIGFPE made by the kernel in the process's own thread: certain, with the address, what lies there, and the innermost function of its own code. A fault that a handler caught right before it ended itself: likely.",
+	Advice: "Look at the innermost function of its own; build with -g and, to find what went wrong before, with -fsanitize=address.",
+	Rule:   ruleInvalidAccess,
+}
+
+func ruleInvalidAccess(v *View) *evidence.Finding {
+	f, at, conf := v.Fault, v.faultAt, evidence.Certain
+	switch v.How {
+	case endFault:
+		if f == nil {
+			return &evidence.Finding{Confidence: evidence.Likely, Title: faultTitle(v.Signal, nil), Evidence: v.deathAt(),
+				Summary: fmt.Sprintf("It %s; the fault itself was not seen.", v.endWords())}
+		}
+		if f.Signal == evidence.SIGTRAP {
+			conf = evidence.Likely
+		}
+	case endAbort:
+		// A handler wrote its report and aborted, as Java's does.
+		if f == nil || f == v.Fatal || corruption(v) != "" {
+			return nil
+		}
+	case endError:
+		// A handler took the fault and ended the process. Runtimes use faults in health.
+		if v.text.final != nil || v.movesThreads() {
+			return nil
+		}
+		f = nil
+		for i, c := range of[*evidence.SignalCaught](v) {
+			o := &v.Case.Timeline[i]
+			if isFault(c.Signal) && byKernel(&c.SignalFatal) && o.TID == v.endTID && v.endTID != 0 && v.End-o.BootNanos < soon && c.Count <= 1 {
+				f, at, conf = &c.SignalFatal, i, evidence.Likely
+			}
+		}
+		if f == nil {
+			return nil
+		}
+	default:
+		return nil
+	}
+	sum := faultWords(f)
+	if fr := ownFrame(f.Trace); fr != nil {
+		sum += ", in " + frameText(fr)
+	}
+	sum += "."
+	if f != v.Fatal && v.How != endFault {
+		sum += fmt.Sprintf(" Its handler took the signal, and it %s.", v.endWords())
+	}
+	if s := v.text.find(60, "# Problematic frame:"); s != "" && v.How == endAbort {
+		sum += " Java's own report (hs_err_pid…) names the native frame."
+	}
+	return &evidence.Finding{Confidence: conf, Title: faultTitle(f.Signal, f), Summary: sum, Evidence: append(v.deathAt(), at)}
+}
+
+func faultTitle(s evidence.Signal, f *evidence.SignalFatal) string {
+	switch s {
+	case evidence.SIGFPE:
+		return "an arithmetic fault"
+	case evidence.SIGILL:
+		return "an illegal instruction"
+	case evidence.SIGTRAP:
+		return "a trap instruction"
+	case evidence.SIGBUS:
+		return "a bus error"
+	}
+	if f != nil && nullPage(f) {
+		return "a null pointer"
+	}
+	return "an invalid memory access"
+}
+
+// faultWords says what the fault was: "It used a null pointer (SIGSEGV at 0x8)".
+func faultWords(f *evidence.SignalFatal) string {
+	where := ""
+	if f.Where != "" {
+		where = ", " + plain(f.Where, 80)
+	}
+	switch f.Signal {
+	case evidence.SIGFPE:
+		what := "an impossible calculation"
+		if f.Code == 1 { // FPE_INTDIV
+			what = "a division by zero"
+		}
+		return fmt.Sprintf("It did %s (SIGFPE)", what)
+	case evidence.SIGILL:
+		return "It executed an instruction that the processor does not have, or one that a compiler or a check puts where code must not get to (SIGILL)"
+	case evidence.SIGTRAP:
+		return "It ran into a trap instruction, which checks in programs and debuggers use (SIGTRAP)"
+	case evidence.SIGBUS:
+		if f.Code == 2 { // BUS_ADRERR
+			return fmt.Sprintf("It touched a mapped page that has nothing behind it (SIGBUS at 0x%x%s): as a rule the file was cut short after it was mapped", f.Address, where)
+		}
+		return fmt.Sprintf("It touched memory in a way that is not possible (SIGBUS at 0x%x%s)", f.Address, where)
+	}
+	switch {
+	case nullPage(f):
+		return fmt.Sprintf("It used a null pointer (SIGSEGV at 0x%x)", f.Address)
+	case f.Code == 0x80: // SI_KERNEL: no address is told
+		return "It used an address that no pointer can have, such as one made of garbage (SIGSEGV)"
+	case f.Fault == "read-only":
+		return fmt.Sprintf("It wrote to memory that is read-only (SIGSEGV at 0x%x%s)", f.Address, where)
+	case f.Fault == "not executable":
+		return fmt.Sprintf("It jumped to where no code is (SIGSEGV at 0x%x%s)", f.Address, where)
+	case f.Fault == "stack guard":
+		return fmt.Sprintf("It touched a guard page of a stack, far from its own stack pointer (SIGSEGV at 0x%x%s)", f.Address, where)
+	case f.Fault != "":
+		return fmt.Sprintf("It touched memory that it must not: %s (SIGSEGV at 0x%x%s)", plain(f.Fault, 40), f.Address, where)
+	}
+	return fmt.Sprintf("It touched memory that it must not (SIGSEGV at 0x%x%s)", f.Address, where)
+}
+
+var assertion = Cause{
+	ID:     "assertion",
+	Title:  "It ended itself at a check of its own",
+	Why:    "The program or a library of it found something that must not be and called abort(): a failed assert(), an impossible state, an error that nobody thought of.",
+	Seen:   "SIGABRT that the process sent to itself, without the C library's words for corrupt memory. With the assertion's text or with its output covered: certain; else likely.",
+	Advice: "The check says what was not expected; look at what it checks.",
+	Rule:   ruleAssertion,
+}
+
+func ruleAssertion(v *View) *evidence.Finding {
+	if v.How != endAbort || corruption(v) != "" || v.Fault != v.Fatal {
+		return nil
+	}
+	if t := v.text.final; t != nil && t.fits(v) {
+		return nil // told by uncaught-error
+	}
+	said := v.text.find(12, "Assertion `", "Assertion '", "assertion failed", "Assertion failed", "ASSERT", "Check failed", "CHECK failed", "abort()", "Aborted at", "panic:")
+	conf := evidence.Certain
+	if v.Fatal == nil || said == "" && !v.Case.Covered("output") {
+		conf = evidence.Likely
+	}
+	sum := "It called abort()"
+	title := "its own abort()"
+	if said != "" {
+		sum = "A check of its own failed: " + quoteLine(said) + ", and it called abort()"
+		title = "a failed assertion"
+	} else if s := v.text.lastLine(); s != "" {
+		sum += "; its last words: " + quoteLine(s)
+	}
+	if v.Fatal != nil {
+		if f := ownFrame(v.Fatal.Trace); f != nil && f.Own {
+			sum += ", in " + frameText(f)
+		}
+	}
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum + ".", Evidence: v.deathAt()}
+}

@@ -1,0 +1,222 @@
+package diagnose
+
+import (
+	"cmp"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// link says how an error that the kernel returned hangs together with the end of the culprit. What
+// counts is what the thread that ended it met last; an error that it met and lived on with is not
+// its death.
+type link struct {
+	conf     evidence.Confidence // "": not linked
+	call     *evidence.FailedCall
+	said     bool  // its own last words name the error
+	gap      int64 // ns from the failed call to the end
+	evidence []int
+}
+
+// seen is a refusal that a probe reported by itself, beside the lists of failed calls.
+type seen struct {
+	first, last int64 // boot time of the first and the latest one known, 0: none
+	count       int64
+	evidence    []int
+}
+
+func (s *seen) add(v *View, at int, count int64) {
+	t := v.boot(at)
+	if s.first == 0 || t < s.first {
+		s.first = t
+	}
+	s.last = max(s.last, t)
+	s.count += count
+	s.evidence = append(s.evidence, at)
+}
+
+// Windows of time between an error and the end.
+const (
+	atOnce = second / 10 // nothing but the way out lies between
+	soon   = second
+	window = 10 * second // with a message that names the error
+	late   = 60 * second
+)
+
+// link looks for failed calls that match, in the ending thread and in the others, and asks the
+// program's last words, which name the error in one of words.
+func (v *View) link(match func(*evidence.FailedCall) bool, words []string, s seen) link {
+	switch v.How {
+	case endError, endAbort, endFault:
+	default:
+		return link{} // it ended for another reason, or was not ended by itself
+	}
+	if v.asked >= 0 {
+		return link{} // on its way out all sorts of calls fail
+	}
+	var best struct {
+		call  *evidence.FailedCall
+		at    int
+		ender bool
+		later int // other failed calls behind it in its thread, noise apart
+	}
+	first := s.first
+	for _, t := range v.threads {
+		later := 0
+		for k := len(t.calls) - 1; k >= 0; k-- {
+			c := &t.calls[k]
+			if c.BootNanos > v.End {
+				continue
+			}
+			if !match(c) {
+				if !noise(c.Errno) {
+					later++
+				}
+				continue
+			}
+			if first == 0 || c.BootNanos < first {
+				first = c.BootNanos
+			}
+			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && c.BootNanos > best.call.BootNanos {
+				best.call, best.at, best.ender, best.later = c, t.at, t.ender, later
+			}
+		}
+	}
+	l := link{call: best.call, evidence: s.evidence}
+	last := s.last
+	if best.call != nil {
+		last = max(last, best.call.BootNanos)
+		l.evidence = append(l.evidence[:len(l.evidence):len(l.evidence)], best.at)
+	}
+	if last == 0 {
+		return link{}
+	}
+	l.gap = max(0, v.End-last)
+	lived := v.End-first > 5*second // it met the first of them long before and went on
+	word := v.text.names(words)
+	l.said = word == saysIt
+	l.conf = v.strength(best.ender, best.call, best.later, l.gap, lived, word)
+	return l
+}
+
+func (v *View) strength(ender bool, call *evidence.FailedCall, later int, gap int64, lived bool, word word) evidence.Confidence {
+	isLast := ender && later == 0
+	// In its own thread the call's own distance counts, not that of others' refusals.
+	own := gap
+	if call != nil {
+		own = v.End - call.BootNanos
+	}
+	switch {
+	case word == saysOther:
+		return ""
+	case v.How == endFault:
+		// A result that was not checked: NULL is used right after the refusal.
+		f := v.Fault
+		if f == nil || !isLast || own > atOnce || !nullPage(f) {
+			return ""
+		}
+		if inStdio(f.Trace) {
+			return evidence.Certain
+		}
+		return evidence.Likely
+	case word == saysIt && gap <= window:
+		return evidence.Certain
+	case word == saysIt && gap <= late:
+		return evidence.Likely
+	case word == saysIt:
+		return ""
+	case isLast && own <= atOnce && !lived && word == saysNothing:
+		return evidence.Certain
+	case isLast && own <= atOnce:
+		return evidence.Likely
+	case isLast && own <= soon && !lived:
+		return evidence.Likely
+	case call != nil && !ender && own <= soon && !lived && (v.movesThreads() || v.endTID == 0):
+		return evidence.Likely
+	}
+	return ""
+}
+
+// noise is an error that healthy programs meet at any time, also on their way out.
+func noise(e evidence.Errno) bool {
+	switch e {
+	case evidence.ENOENT, evidence.EAGAIN, evidence.EINTR, evidence.EBADF, evidence.EINVAL, evidence.EISDIR,
+		3 /* ESRCH */, 10 /* ECHILD */, 17 /* EEXIST */, 20 /* ENOTDIR */, 25 /* ENOTTY */, 29 /* ESPIPE */, 38, /* ENOSYS */
+		95 /* ENOTSUP */, 107 /* ENOTCONN */, 115 /* EINPROGRESS */ :
+		return true
+	}
+	return false
+}
+
+// movesThreads says whether the failing code and the thread that ends the process are apart in
+// health: goroutines, thread pools of Node.js, Java and .NET.
+func (v *View) movesThreads() bool {
+	if t := v.text.final; t != nil {
+		switch t.lang {
+		case langGo, langJava, langNode, langDotNet:
+			return true
+		}
+	}
+	for _, e := range of[*evidence.Exec](v) {
+		switch base(e.Path) {
+		case "java", "node", "nodejs", "dotnet":
+			return true
+		}
+	}
+	// Go's runtime leaves no name; its frames do.
+	for _, r := range of[*evidence.FDRefused](v) {
+		for i := range r.Trace {
+			if hasAnyPrefix(r.Trace[i].Function, "runtime.", "syscall.", "internal/runtime/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nullPage says whether the fault is the use of a null pointer, with an offset at most.
+func nullPage(f *evidence.SignalFatal) bool {
+	return f.Signal == evidence.SIGSEGV && (f.Fault == "null page" || f.Fault == "" && f.Address < 4096)
+}
+
+// inStdio says whether the innermost frame is a function that takes a stream or a directory handle,
+// which opening had refused.
+func inStdio(trace []evidence.Frame) bool {
+	for i := range min(len(trace), 3) {
+		f := trace[i].Function
+		if trace[i].Own {
+			return false
+		}
+		switch base(f) {
+		case "fread", "fgets", "fgetc", "getc", "getline", "getdelim", "fscanf", "fseek", "ftell", "rewind", "feof", "ferror",
+			"fwrite", "fputs", "fputc", "putc", "fprintf", "vfprintf", "fflush", "fclose", "fileno", "setvbuf", "readdir", "readdir64", "closedir":
+			return true
+		}
+		if hasAnyPrefix(f, "_IO_", "__GI__IO_", "__isoc99_fscanf", "__isoc23_fscanf", "__vfprintf", "__readdir", "__getdelim", "__fgets", "__fread") {
+			return true
+		}
+	}
+	return false
+}
+
+// nearest orders calls by time.
+func latestCall(calls []evidence.FailedCall, match func(*evidence.FailedCall) bool) *evidence.FailedCall {
+	var out *evidence.FailedCall
+	for i := range calls {
+		if match(&calls[i]) && (out == nil || cmp.Compare(calls[i].BootNanos, out.BootNanos) >= 0) {
+			out = &calls[i]
+		}
+	}
+	return out
+}
+
+// lastOfEnder is the last failed call of the ending thread that matches, and where it stands.
+func (v *View) lastOfEnder(match func(*evidence.FailedCall) bool) (*evidence.FailedCall, int) {
+	for _, t := range v.threads {
+		if t.ender {
+			if c := latestCall(t.calls, match); c != nil {
+				return c, t.at
+			}
+		}
+	}
+	return nil, -1
+}

@@ -1,0 +1,280 @@
+package diagnose
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var uncaughtError = Cause{
+	ID:    "uncaught-error",
+	Title: "An error that nobody caught",
+	Why:   "An exception, panic or fatal error reached the top of the program, and its language's runtime printed it and ended the process.",
+	Seen: "The runtime's report is the last output, and the exit code or signal is the one of that runtime: certain. A report that was followed by other output was survived and is not it. " +
+		"Where the report only names a cause of this catalogue that the kernel saw (too many open files, address in use), that cause stands before it.",
+	Advice: "Look at the innermost frame of its own code.",
+	Rule:   ruleUncaughtError,
+}
+
+func ruleUncaughtError(v *View) *evidence.Finding {
+	t := v.text.final
+	if t == nil || t.deep && t.lang != langPython {
+		return nil
+	}
+	switch v.How {
+	case endError, endAbort:
+	default:
+		return nil
+	}
+	if v.How == endAbort && t.signal == 0 {
+		return nil
+	}
+	conf := evidence.Certain
+	switch {
+	case t.thread && !(v.How == endAbort && t.lang == langRust):
+		return nil // a thread's end, survived as a rule
+	case v.asked >= 0 && !t.proven:
+		conf = evidence.Possible
+	case !t.fits(v):
+		if !t.proven || v.Code == 0 {
+			return nil
+		}
+		conf = evidence.Possible
+	case t.trailer > 0 || v.asked >= 0:
+		conf = evidence.Likely
+	case t.lang == langPython && t.from > 0 && loggedBefore(v, t), t.lang == langJava && !t.proven, t.lang == langNode && !t.proven:
+		conf = evidence.Likely // perhaps logged, and ended for it
+	}
+	what := map[string]string{"panic": "a panic", "fatal error": "a fatal error", "exception": "an uncaught exception", "die": "die()", "error": "an error"}[t.what]
+	if what == "" {
+		what = "a panic or fatal error"
+	}
+	sum := fmt.Sprintf("%s ended it with %s", t.lang, what)
+	if t.lang == langCPP {
+		sum = "An exception that nobody caught ended it (std::terminate)"
+	}
+	if said := strings.TrimPrefix(t.typ+": "+t.msg, ": "); said != "" {
+		sum += ": " + plain(strings.TrimSuffix(said, ": "), 200)
+	}
+	if t.frame != "" {
+		sum += ", at " + plain(t.frame, 120)
+	}
+	title := what
+	if t.typ != "" {
+		title = "an uncaught " + plain(t.typ, 60)
+	} else if t.lang == langGo {
+		title = "a Go " + t.what
+	}
+	if conf == evidence.Possible {
+		sum += fmt.Sprintf("; its end (%s) is not the usual one after that", v.endWords())
+	}
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: strings.TrimSuffix(sum, ".") + ".", Evidence: v.deathAt()}
+}
+
+// loggedBefore says whether the line above a Python traceback shows that it was logged.
+func loggedBefore(v *View, t *trace) bool {
+	for _, s := range v.text.streams {
+		if s.name != t.stream {
+			continue
+		}
+		from := t.from + max(0, len(s.all)-maxTraceLines)
+		return from > 0 && from <= len(s.all) && containsAny(s.all[from-1], "ERROR", "CRITICAL", "Error:", "[error]", "level=error")
+	}
+	return false
+}
+
+var startFailure = Cause{
+	ID:    "start-failure",
+	Title: "It never ran",
+	Why:   "The command was not found, is not executable, is built for another processor, or needs an interpreter, a loader or a library that is not there.",
+	Seen: "execve() of the command failed: certain. A shell's exit code 126 or 127 with the failed lookup or exec that belongs to it: certain, with its message alone likely. " +
+		"The loader's message and exit code 127 with the library's failed open: certain.",
+	Advice: "Check the command's path and mode, the image's architecture (uname -m, file), the first line of scripts (#!), and that all libraries are there (ldd).",
+	Rule:   ruleStartFailure,
+}
+
+var (
+	notFound = regexp.MustCompile(`^(?:.*: )?(?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found$`)
+	loader   = regexp.MustCompile(`error while loading shared libraries: ([^:]+): (.*)$`)
+	missing  = regexp.MustCompile(`^(?:Error loading shared library|Error relocating) ([^:]+): (.*)$`) // musl
+)
+
+func startWords(e evidence.Errno, cmd string) (sum, advice string) {
+	switch e {
+	case evidence.ENOENT:
+		return fmt.Sprintf("%s was not found, or the interpreter or loader that it names is missing (ENOENT).", cmd),
+			"Check the path. If the file is there, its first line (#!) or its loader (readelf -l) names something that is not: often a glibc program in a musl image, or Windows line ends in a script."
+	case evidence.EACCES:
+		return fmt.Sprintf("%s may not be executed (EACCES): its mode, a directory's, a noexec mount, or it is a directory.", cmd),
+			"Check its mode (chmod +x), its directories and the mount."
+	case evidence.ENOEXEC:
+		return fmt.Sprintf("%s is no program for this machine (ENOEXEC): built for another processor, damaged, or a script without #!.", cmd),
+			"Compare `file` of it with `uname -m`; a script needs #! in its first line."
+	case evidence.EPERM:
+		return fmt.Sprintf("Executing %s is forbidden (EPERM).", cmd), ""
+	}
+	return fmt.Sprintf("%s could not be executed (%s).", cmd, e), ""
+}
+
+func ruleStartFailure(v *View) *evidence.Finding {
+	const title = "a failure to start"
+	if v.How == endNotStarted {
+		cmd := "The command"
+		if c := v.Case.Subject.Command; len(c) > 0 {
+			cmd = plain(c[0], 100)
+		}
+		sum, advice := startWords(v.Case.Death.StartErrno, cmd)
+		var ev []int
+		for i := range ofPID[*evidence.ExecFailed](v, 0) {
+			ev = append(ev, i)
+		}
+		return &evidence.Finding{Confidence: evidence.Certain, Title: title, Summary: "It never ran: " + sum, Evidence: ev, Advice: advice}
+	}
+	if v.How != endError {
+		return nil
+	}
+	if f := v.loaderFailed(title); f != nil {
+		return f
+	}
+	if v.Code != 126 && v.Code != 127 {
+		return nil
+	}
+	// A shell, or env and the like, whose exec failed. One that failed and was then found elsewhere
+	// in PATH is no failure: an exec of the same name that went well follows.
+	at := -1
+	var failed *evidence.ExecFailed
+	for i, e := range of[*evidence.ExecFailed](v) {
+		at, failed = i, e
+	}
+	for _, p := range v.Passed {
+		for i, e := range ofPID[*evidence.ExecFailed](v, p) {
+			if failed == nil {
+				at, failed = i, e
+			}
+		}
+	}
+	if failed != nil && v.End-v.boot(at) < soon {
+		sum, advice := startWords(failed.Errno, plain(failed.Path, 100))
+		return &evidence.Finding{Confidence: evidence.Certain, Title: title, Summary: sum + fmt.Sprintf(" %s gave up with code %d.", v.Name, v.Code),
+			Evidence: append(v.deathAt(), at), Advice: advice}
+	}
+	if v.Code == 127 {
+		for _, s := range v.text.last {
+			m := notFound.FindStringSubmatch(s)
+			if m == nil {
+				continue
+			}
+			conf := evidence.Likely
+			ev := v.deathAt()
+			if c, at := v.lastOfEnder(func(c *evidence.FailedCall) bool {
+				return c.Errno == evidence.ENOENT && path.Base(c.Path) == path.Base(m[1]) && v.End-c.BootNanos < window
+			}); c != nil {
+				conf, ev = evidence.Certain, append(ev, at)
+			}
+			return &evidence.Finding{Confidence: conf, Title: title, Evidence: ev,
+				Summary: fmt.Sprintf("The command %s was not found; %s gave up with code 127.", plain(m[1], 80), v.Name),
+				Advice:  "Check its name, that it is installed there, and PATH."}
+		}
+	}
+	if v.Code == 126 {
+		for _, s := range v.text.last[:min(2, len(v.text.last))] {
+			if containsAny(s, "Permission denied", "Is a directory", "cannot execute", "Exec format error", "required file not found") {
+				return &evidence.Finding{Confidence: evidence.Likely, Title: title, Evidence: v.deathAt(),
+					Summary: fmt.Sprintf("The command could not be executed: %s; %s gave up with code 126.", quoteLine(s), v.Name)}
+			}
+		}
+	}
+	return nil
+}
+
+// loaderFailed is the dynamic loader's report of a missing library.
+func (v *View) loaderFailed(title string) *evidence.Finding {
+	if v.Code != 127 && v.Code != 1 {
+		return nil
+	}
+	for _, s := range v.text.last[:min(3, len(v.text.last))] {
+		m := loader.FindStringSubmatch(s)
+		if m == nil {
+			m = missing.FindStringSubmatch(s)
+		}
+		if m == nil {
+			continue
+		}
+		lib := path.Base(strings.TrimSpace(m[1]))
+		conf, ev := evidence.Likely, v.deathAt()
+		if c, at := v.lastOfEnder(func(c *evidence.FailedCall) bool { return path.Base(c.Path) == lib }); c != nil {
+			conf, ev = evidence.Certain, append(ev, at)
+		} else if v.Code != 127 {
+			continue
+		}
+		return &evidence.Finding{Confidence: conf, Title: title, Evidence: ev,
+			Summary: fmt.Sprintf("It never got to its own code: the loader did not find the library %s (%s).", plain(lib, 80), plain(m[2], 100)),
+			Advice:  fmt.Sprintf("Install the package that has %s in the image, or set the library path; ldd shows what is missing.", plain(lib, 80))}
+	}
+	return nil
+}
+
+var exitError = Cause{
+	ID:     "exit-error",
+	Title:  "It ended with an error code",
+	Why:    "The program ended itself with a code other than 0. What was seen tells no more than that and its last words.",
+	Seen:   "The exit code: certain that it ended so; why is not known.",
+	Advice: "Its last words are what there is; raise its log level.",
+	Rule: func(v *View) *evidence.Finding {
+		if v.How != endError {
+			return nil
+		}
+		sum := fmt.Sprintf("It exited with code %d", v.Code)
+		if s := v.text.lastLine(); s != "" {
+			sum += "; its last words: " + quoteLine(s)
+		} else if v.text.seen {
+			sum += " and said nothing"
+		}
+		ev := v.deathAt()
+		for _, t := range v.threads {
+			if t.ender && len(t.calls) > 0 {
+				c := &t.calls[len(t.calls)-1]
+				if gap := v.End - c.BootNanos; gap >= 0 && gap < soon {
+					sum += fmt.Sprintf(". The last call that failed before it was %s", plain(c.Call, 30))
+					if c.Path != "" {
+						sum += "(" + plain(c.Path, 90) + ")"
+					}
+					sum += fmt.Sprintf(" with %s, %s before", c.Errno, span(gap))
+					ev = append(ev, t.at)
+				}
+			}
+		}
+		return &evidence.Finding{Confidence: evidence.Certain, Title: fmt.Sprintf("an error of its own (exit code %d)", v.Code), Summary: sum + ".", Evidence: ev}
+	},
+	Weak: true,
+}
+
+var finished = Cause{
+	ID:     "finished",
+	Title:  "It ended well",
+	Why:    "The program ended itself with exit code 0.",
+	Seen:   "The exit code: certain.",
+	Advice: "Nothing to do, unless it was meant to run on.",
+	Rule: func(v *View) *evidence.Finding {
+		if v.How != endZero {
+			return nil
+		}
+		sum := "It exited with code 0."
+		ev := v.deathAt()
+		if v.asked >= 0 {
+			if s, ok := v.Case.Timeline[v.asked].Detail.(*evidence.SignalSent); ok {
+				by := who(&evidence.Sender{PID: s.Sender, Comm: s.SenderComm})
+				if s.Sender == 0 {
+					by = "its terminal"
+				}
+				sum = fmt.Sprintf("It exited with code 0, %s after %s asked it to end (%s).", span(v.End-v.boot(v.asked)), by, s.Signal)
+				ev = append(ev, v.asked)
+			}
+		}
+		return &evidence.Finding{Confidence: evidence.Certain, Title: "its own end (exit code 0)", Summary: sum, Evidence: ev}
+	},
+	Weak: true,
+}

@@ -1,0 +1,176 @@
+package diagnose
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// text is what the program wrote last, as lines fit for reading: no control sequences, valid UTF-8.
+type text struct {
+	streams []lines // standard error first
+	final   *trace  // the error that the last words report, nil for none
+	last    []string
+	seen    bool // output was captured at all
+}
+
+type lines struct {
+	name string
+	all  []string
+}
+
+const maxText = 256 << 10
+
+var escapes = regexp.MustCompile("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\-_])")
+
+func split(b []byte) []string {
+	if len(b) > maxText {
+		b = b[len(b)-maxText:]
+	}
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	s = escapes.ReplaceAllString(s, "")
+	s = strings.ReplaceAll(s, "\x00", "")
+	out := strings.Split(s, "\n")
+	for i := range out {
+		out[i] = strings.TrimRight(out[i], "\r \t")
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+func readText(v *View) text {
+	var t text
+	o := v.Case.LastOutput
+	if o == nil {
+		return t
+	}
+	t.seen = true
+	for _, s := range []lines{{"stderr", split(o.Stderr)}, {"stdout", split(o.Stdout)}} {
+		if len(s.all) > 0 {
+			t.streams = append(t.streams, s)
+		}
+	}
+	if len(t.streams) == 0 {
+		return t
+	}
+	all := t.streams[0].all
+	for i := len(all) - 1; i >= 0 && len(t.last) < 6; i-- {
+		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) {
+			t.last = append(t.last, all[i])
+		}
+	}
+	for _, s := range t.streams {
+		tr := finalTrace(s.all, o.Truncated)
+		if tr != nil && tr.lang == langPerl && !v.runs("perl") {
+			tr = nil // anybody may end a line so
+		}
+		if tr != nil {
+			tr.stream = s.name
+			t.final = tr
+			break
+		}
+	}
+	return t
+}
+
+// lastLine is the last thing it said on standard error, or on standard output where it said nothing there.
+func (t *text) lastLine() string {
+	if len(t.last) == 0 {
+		return ""
+	}
+	return t.last[0]
+}
+
+// tail gives the last n lines of each stream.
+func (t *text) tail(n int) []string {
+	var out []string
+	for _, s := range t.streams {
+		out = append(out, s.all[max(0, len(s.all)-n):]...)
+	}
+	return out
+}
+
+// find gives the last of the last n lines of a stream that contains one of words.
+func (t *text) find(n int, words ...string) string {
+	for _, s := range t.streams {
+		from := max(0, len(s.all)-n)
+		for i := len(s.all) - 1; i >= from; i-- {
+			if containsAny(s.all[i], words...) {
+				return s.all[i]
+			}
+		}
+	}
+	return ""
+}
+
+// epilogue is a line that others add after a program's last words.
+func epilogue(s string) bool {
+	s = strings.TrimSpace(s)
+	return s == "" || s == "}" || hasAnyPrefix(s, "exit status ", "npm ERR!", "npm error", "Node.js v", "Aborted", "Segmentation fault",
+		"Killed", "Terminated", "make: ***", "error Command failed", "info Visit https://yarnpkg.com", "[Inferior ")
+}
+
+// word says what the program's last words make of an error.
+type word int
+
+const (
+	saysNothing word = iota // no words that tell
+	saysVague               // an error of another name that may well be the consequence
+	saysIt                  // the error by its name
+	saysOther               // another error
+)
+
+// errnoWords are the ways in which programs say an error.
+var errnoWords = map[evidence.Errno][]string{
+	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "os error 24", "process_fd_quota"},
+	evidence.ENFILE:        {"Too many open files in system", "too many open files in system", "ENFILE", "File table overflow", "Errno 23", "os error 23"},
+	evidence.EADDRINUSE:    {"Address already in use", "address already in use", "EADDRINUSE", "Address in use", "Errno 98", "os error 98", "in use by another"},
+	evidence.EADDRNOTAVAIL: {"Cannot assign requested address", "cannot assign requested address", "EADDRNOTAVAIL", "Address not available", "address not available", "Errno 99", "os error 99"},
+	evidence.EPIPE:         {"Broken pipe", "broken pipe", "EPIPE", "Errno 32", "os error 32"},
+	evidence.EAGAIN:        {"Resource temporarily unavailable", "resource temporarily unavailable", "EAGAIN", "could not complete without blocking", "Errno 11", "os error 11"},
+	evidence.ENOSPC:        {"No space left on device", "no space left on device", "ENOSPC", "Errno 28", "os error 28"},
+	evidence.ENOENT:        {"No such file or directory", "no such file or directory", "ENOENT"},
+	evidence.EACCES:        {"Permission denied", "permission denied", "EACCES"},
+	evidence.EPERM:         {"Operation not permitted", "operation not permitted", "EPERM"},
+	evidence.ECONNREFUSED:  {"Connection refused", "connection refused", "ECONNREFUSED"},
+	evidence.ECONNRESET:    {"Connection reset", "connection reset", "ECONNRESET"},
+	evidence.ETIMEDOUT:     {"timed out", "ETIMEDOUT"},
+	evidence.ENOMEM:        {"Cannot allocate memory", "cannot allocate memory", "ENOMEM", "MemoryError", "OutOfMemoryError"},
+	evidence.EBADF:         {"Bad file descriptor", "bad file descriptor", "EBADF"},
+	evidence.EHOSTUNREACH:  {"No route to host", "no route to host", "EHOSTUNREACH"},
+}
+
+// consequence is what a program makes of an error that it does not name: it could not resolve,
+// open, load or connect, or used what it did not get.
+var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined)\b`)
+
+// names says whether the last words name an error by one of words.
+func (t *text) names(words []string) word {
+	if len(words) == 0 {
+		return saysNothing
+	}
+	said := strings.Join(t.last, "\n")
+	if t.final != nil {
+		said = t.final.whole
+	} else if len(t.last) > 3 {
+		said = strings.Join(t.last[:3], "\n")
+	}
+	if containsAny(said, words...) {
+		return saysIt
+	}
+	for _, other := range errnoWords {
+		if containsAny(said, other...) {
+			return saysOther
+		}
+	}
+	if t.final == nil {
+		return saysNothing
+	}
+	if consequence.MatchString(t.final.typ + " " + t.final.msg) {
+		return saysVague
+	}
+	return saysOther
+}

@@ -1,0 +1,144 @@
+package diagnose
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var (
+	rubyHead   = regexp.MustCompile("^(\\S[^:]*):(\\d+):in [`']([^']*)': (.*) \\(([A-Z][\\w:]*)\\)$")
+	rubyTop    = regexp.MustCompile(`^(\S[^:]*\.rb):(\d+): (.*) \(([A-Z]\w*Error)\)$`)
+	phpHead    = regexp.MustCompile(`^(?:PHP |<b>)?(?:Fatal|Parse) error(?:</b>)?:\s+(?:Uncaught (\S+?): )?(.*?)(?: in (\S+?)(?: on line |:)(\d+))?$`)
+	rustHead   = regexp.MustCompile(`^thread '([^']*)'(?: \(\d+\))? panicked at (?:'(.*)', )?(\S+?:\d+)(?::\d+)?:?$`)
+	dotNetHead = regexp.MustCompile(`^Unhandled [Ee]xception[.:] ?([\w.+]+)(?:: (.*))?$`)
+	dotNetAt   = regexp.MustCompile(`^   at (.+?)(?: in (.+):line (\d+))?$`)
+	perlDie    = regexp.MustCompile(`^(.+) at (\S+) line (\d+)(?:, <\w+> (?:line|chunk) \d+)?\.$`)
+	luaHead    = regexp.MustCompile(`^lua[\w.]*: (.*)$`)
+)
+
+func parseRuby(all []string, i int, _ bool) *trace {
+	t := &trace{lang: langRuby, what: "exception", codes: []int32{1}, proven: true}
+	if m := rubyHead.FindStringSubmatch(all[i]); m != nil {
+		t.frame, t.msg, t.typ = base(m[1])+":"+m[2]+" in "+m[3], m[4], m[5]
+	} else if m := rubyTop.FindStringSubmatch(all[i]); m != nil {
+		t.frame, t.msg, t.typ = base(m[1])+":"+m[2], m[3], m[4]
+	} else {
+		return nil
+	}
+	t.deep = t.typ == "SystemStackError"
+	for t.to = i + 1; t.to < len(all) && (hasAnyPrefix(all[t.to], "\tfrom ", "\t ... ", "        from ") || all[t.to] == ""); t.to++ {
+	}
+	if i > 0 && strings.Contains(all[i-1], "terminated with exception") {
+		t.thread = true
+	}
+	return t
+}
+
+func parsePHP(all []string, i int, _ bool) *trace {
+	m := phpHead.FindStringSubmatch(all[i])
+	if m == nil {
+		return nil
+	}
+	t := &trace{lang: langPHP, what: "fatal error", typ: m[1], msg: m[2], codes: []int32{255}, proven: true}
+	if m[3] != "" {
+		t.frame = base(m[3]) + ":" + m[4]
+	}
+	t.deep = strings.Contains(t.msg, "Maximum call stack size of")
+	for t.to = i + 1; t.to < len(all) && (all[t.to] == "" || hasAnyPrefix(all[t.to], "Stack trace:", "#", "  thrown in ", "PHP Stack trace:", "PHP   ", "Next ")); t.to++ {
+	}
+	return t
+}
+
+func parseRust(all []string, i int, _ bool) *trace {
+	if hasAnyPrefix(all[i], "thread '") && strings.HasSuffix(all[i], "has overflowed its stack") {
+		return &trace{lang: langRust, what: "fatal error", msg: "stack overflow", signal: evidence.SIGABRT, proven: true, deep: true, to: min(len(all), i+2)}
+	}
+	m := rustHead.FindStringSubmatch(all[i])
+	if m == nil {
+		return nil
+	}
+	t := &trace{lang: langRust, what: "panic", msg: m[2], frame: base(m[3]), codes: []int32{101}, signal: evidence.SIGABRT, proven: true}
+	at := i + 1
+	if t.msg == "" && at < len(all) {
+		t.msg = all[at]
+		at++
+	}
+	t.thread = m[1] != "main"
+	for ; at < len(all) && (all[at] == "" || hasAnyPrefix(all[at], "note: ", "stack backtrace:", "   ", "  left", " right", "  at ")); at++ {
+	}
+	t.to = at
+	return t
+}
+
+func parseDotNet(all []string, i int, _ bool) *trace {
+	if all[i] == "Stack overflow." {
+		t := &trace{lang: langDotNet, what: "fatal error", msg: "stack overflow", signal: evidence.SIGABRT, proven: true, deep: true}
+		for t.to = i + 1; t.to < len(all) && (hasAnyPrefix(all[t.to], "   at ", "Repeat ", "---") || all[t.to] == ""); t.to++ {
+		}
+		return t
+	}
+	m := dotNetHead.FindStringSubmatch(all[i])
+	if m == nil {
+		return nil
+	}
+	t := &trace{lang: langDotNet, what: "exception", typ: m[1], msg: m[2], signal: evidence.SIGABRT, codes: []int32{134}, proven: true}
+	first := ""
+	for t.to = i + 1; t.to < len(all) && (all[t.to] == "" || hasAnyPrefix(all[t.to], "   ", " ---> ")); t.to++ {
+		if f := dotNetAt.FindStringSubmatch(all[t.to]); f != nil {
+			where := f[1]
+			if f[2] != "" {
+				where = base(strings.ReplaceAll(f[2], `\`, "/")) + ":" + f[3] + " in " + f[1]
+			}
+			if first == "" {
+				first = where
+			}
+			if t.frame == "" && !hasAnyPrefix(f[1], "System.", "Microsoft.") {
+				t.frame = where
+			}
+		}
+	}
+	return t.done(first)
+}
+
+func parseCPP(all []string, i int, _ bool) *trace {
+	t := &trace{lang: langCPP, what: "exception", signal: evidence.SIGABRT, proven: true, to: i + 1}
+	s := all[i]
+	switch {
+	case strings.HasPrefix(s, "terminate called after throwing an instance of '"):
+		t.typ = strings.TrimSuffix(strings.TrimPrefix(s, "terminate called after throwing an instance of '"), "'")
+	case hasAnyPrefix(s, "terminate called without an active exception", "terminate called recursively"):
+		t.msg = s
+	case hasAnyPrefix(s, "libc++abi: terminating") || strings.HasPrefix(s, "libc++abi.dylib: terminating"):
+		_, t.msg, _ = strings.Cut(s, ": ")
+	default:
+		return nil
+	}
+	if t.to < len(all) && strings.HasPrefix(all[t.to], "  what(): ") {
+		t.msg = strings.TrimSpace(strings.TrimPrefix(all[t.to], "  what(): "))
+		t.to++
+	}
+	return t
+}
+
+// parsePerl needs to know that the program is Perl, since such a line may be anybody's: uncaught
+// sees to that.
+func parsePerl(all []string, i int, _ bool) *trace {
+	m := perlDie.FindStringSubmatch(all[i])
+	if m == nil {
+		return nil
+	}
+	return &trace{lang: langPerl, what: "die", msg: m[1], frame: base(m[2]) + ":" + m[3], to: i + 1}
+}
+
+func parseLua(all []string, i int, _ bool) *trace {
+	m := luaHead.FindStringSubmatch(all[i])
+	if m == nil || i+1 >= len(all) || all[i+1] != "stack traceback:" {
+		return nil
+	}
+	t := &trace{lang: langLua, what: "error", msg: m[1], codes: []int32{1}, proven: true}
+	for t.to = i + 2; t.to < len(all) && strings.HasPrefix(all[t.to], "\t"); t.to++ {
+	}
+	return t
+}
