@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,36 +22,6 @@ func needMachine(t *testing.T) {
 	if err != nil || !strings.Contains(" "+strings.TrimSpace(string(b))+" ", " descry_vm=1 ") {
 		t.Skip("needs the VM of make test-kernel: it changes the whole machine")
 	}
-}
-
-// Children of the tests are this binary, told by GUEST_CHILD what to do.
-func TestMain(m *testing.M) {
-	if name := os.Getenv("GUEST_CHILD"); name != "" {
-		children[name]()
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-var children = map[string]func(){"pass": func() {}, "descriptors": childDescriptors}
-
-func child(name string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "GUEST_CHILD="+name)
-	return cmd
-}
-
-// childDescriptors uses its 20 descriptors up and is refused one more.
-func childDescriptors() {
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 20}); err != nil {
-		os.Exit(10)
-	}
-	for range 20 {
-		if _, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); errors.Is(err, unix.EMFILE) {
-			os.Exit(24)
-		}
-	}
-	os.Exit(11)
 }
 
 // seen loads a program that adds one to the counter of the current process under a condition, and
@@ -106,17 +74,6 @@ func seen(t *testing.T, attach ebpf.AttachType, to string, when asm.Instructions
 	}
 }
 
-func runDescriptors(t *testing.T) int {
-	t.Helper()
-	cmd := child("descriptors")
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 24 {
-		t.Fatalf("the child should have been refused a descriptor: %v", err)
-	}
-	return cmd.Process.Pid
-}
-
 // The way without trampolines: a BTF tracepoint on system calls.
 func TestTracepointSeesRefusal(t *testing.T) {
 	needMachine(t)
@@ -130,9 +87,7 @@ func TestTracepointSeesRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if n := count(runDescriptors(t)); n != 1 {
-		t.Errorf("saw %d refusals, the child had 1", n)
-	}
+	wantRefusal(t, count)
 }
 
 // The other way: the function that gives out descriptors.
@@ -151,7 +106,17 @@ func TestTrampolineSeesRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if n := count(runDescriptors(t)); n != 1 {
+	wantRefusal(t, count)
+}
+
+// wantRefusal runs a child that is refused one descriptor and wants that to be counted.
+func wantRefusal(t *testing.T, count func(pid int) uint64) {
+	t.Helper()
+	cmd := child("descriptors")
+	if code := exitCode(t, cmd); code != 24 {
+		t.Fatalf("the child should have been refused a descriptor: exit code %d", code)
+	}
+	if n := count(cmd.Process.Pid); n != 1 {
 		t.Errorf("saw %d refusals, the child had 1", n)
 	}
 }
@@ -180,16 +145,7 @@ func needTrampolines(t *testing.T) {
 // A child is in its own leaf from its first instruction on.
 func TestCgroupLeaf(t *testing.T) {
 	needMachine(t)
-	leaf := filepath.Join("/sys/fs/cgroup", "guest-leaf")
-	if err := os.Mkdir(leaf, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	defer os.Remove(leaf)
-	dir, err := os.Open(leaf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
+	dir := leaf(t, "guest-leaf")
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
 		t.Fatal(err)
@@ -204,19 +160,15 @@ func TestCgroupLeaf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	cmd := child("pass")
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(cmd.Process.Pid); n != 1 {
+	in := child("pass")
+	in.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	exitCode(t, in)
+	if n := count(in.Process.Pid); n != 1 {
 		t.Errorf("saw %d execs in the leaf, there was 1", n)
 	}
-	cmd = child("pass")
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(cmd.Process.Pid); n != 0 {
+	out := child("pass")
+	exitCode(t, out)
+	if n := count(out.Process.Pid); n != 0 {
 		t.Errorf("saw %d execs of a process outside the leaf", n)
 	}
 }

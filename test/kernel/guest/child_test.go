@@ -1,0 +1,121 @@
+package guest
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Children of the tests are this binary, told by GUEST_CHILD which of these to be. With "wait " before
+// the name, they wait for the end of standard input and start themselves anew without.
+var children = map[string]func() int{
+	"pass":        func() int { return 0 },
+	"descriptors": childDescriptors,
+	"files":       childFiles,
+	"inotify":     childInotify,
+	"memory":      childMemory,
+}
+
+func TestMain(m *testing.M) {
+	name := os.Getenv("GUEST_CHILD")
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if then, wait := strings.CutPrefix(name, "wait "); wait {
+		os.Stdin.Read(make([]byte, 1))
+		os.Setenv("GUEST_CHILD", then)
+		err := syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+		os.Stderr.WriteString(err.Error())
+		os.Exit(99)
+	}
+	os.Exit(children[name]())
+}
+
+func child(name string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "GUEST_CHILD="+name)
+	return cmd
+}
+
+// exitCode runs a command and wants it to end by itself.
+func exitCode(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && (!errors.As(err, &exit) || !exit.Exited()) {
+		t.Fatalf("%s: %v", cmd.Env[len(cmd.Env)-1], err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// childDescriptors uses its 20 descriptors up and is refused one more.
+func childDescriptors() int {
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 20}); err != nil {
+		return 10
+	}
+	for range 20 {
+		if _, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); errors.Is(err, unix.EMFILE) {
+			return 24
+		}
+	}
+	return 11
+}
+
+// childFiles opens files until the machine has no more, and tries five times in all.
+func childFiles() int {
+	refused := 0
+	for range 100_000 {
+		_, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.ENFILE) {
+			refused++
+		} else if err != nil {
+			return 10
+		}
+		if refused == 5 {
+			return 23
+		}
+	}
+	return 11
+}
+
+// childInotify makes inotify instances until one is refused, then watches until one is refused.
+func childInotify() int {
+	fd := -1
+	for {
+		next, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if errors.Is(err, unix.EMFILE) {
+			break
+		}
+		if err != nil {
+			return 10
+		}
+		fd = next
+	}
+	for _, dir := range []string{"/", "/dev", "/proc", "/sys", "/tmp", "/run", "/etc", "/bin"} {
+		_, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE)
+		if errors.Is(err, unix.ENOSPC) {
+			return 28
+		}
+		if err != nil {
+			return 11
+		}
+	}
+	return 12
+}
+
+// childMemory takes memory until it is killed.
+func childMemory() int {
+	var all [][]byte
+	for range 1 << 16 {
+		b := make([]byte, 1<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		all = append(all, b)
+	}
+	return len(all) % 2
+}
