@@ -15,7 +15,7 @@ import (
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
-var update = flag.Bool("update", false, "write testdata of the made cases, and docs/causes")
+var update = flag.Bool("update", false, "write testdata of the made cases")
 
 // expectations reads testdata/<cause>/expect.txt: lines of "file cause confidence".
 func expectations(t *testing.T, dir string) map[string]string {

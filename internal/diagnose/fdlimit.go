@@ -117,7 +117,9 @@ func ruleFDLimit(v *View) *evidence.Finding {
 		}
 		if soft > 0 && soft <= 256 {
 			how = sentences(how, fmt.Sprintf("A limit of %d is low.", soft))
-			advice = sentences(raise(soft, hard), groupAdvice(group))
+			if group == nil || group.Path == "" && group.Peer == "" && group.OpenedBy == "" {
+				advice = sentences(raise(soft, hard), groupAdvice(group))
+			}
 		}
 	}
 	return &evidence.Finding{Confidence: l.conf, Title: "running out of file descriptors", Summary: sentences(sum, how),

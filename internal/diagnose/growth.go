@@ -43,6 +43,9 @@ func (v *View) grown(limit int64) growth {
 	for i := len(s) - 1; i >= 0; i-- {
 		if last.boot-s[i].boot > life/10 && i < len(s)-1 {
 			if last.Open-s[i].Open >= rise*8/10 && life >= 5*second {
+				for i+2 < len(s) && s[i+1].Open <= s[i].Open+rise/20 { // up to where the rise begins
+					i++
+				}
 				g.shape, g.from, g.inTime = "burst", s[i].Open, last.boot-s[i].boot
 				g.evidence = []int{s[i].at, last.at}
 				return g

@@ -138,6 +138,12 @@ func made() []madeCase {
 	add("select-overflow/positive-heap", "select-overflow certain", mk("/srv/cart").at(59, tid, &e.SelectBeyond{Call: "select", NFDs: 1200, Sets: [3]uint64{0x55550000}, Where: [3]string{"heap"},
 		ChunkSize: [3]int64{136}, Highest: 1199, Proof: "heap block too small", Count: 3}).table(1200, 4096, 4096).stderr("free(): invalid next size (normal)\n").dies(abrt(libc("abort"), libc("malloc_printerr"), mine("drop"))))
 	add("select-overflow/positive-stack-single", "select-overflow likely", mk("/srv/cart").at(59.9, tid, selectStack(1091, 1090)).table(1091, 4096, 4096, sameFile(1000)).dies(segv(0x4100000041, "not mapped", mine("do_poll"))))
+	goSelect := selectOverlap()
+	goSelect.Trace = []e.Frame{{Function: "syscall.Syscall6", Module: "/srv/cart"}, {Function: "main.poll", Module: "/srv/cart", Own: true}}
+	add("select-overflow/positive-go-fault", "select-overflow certain", mk("/srv/cart").at(55, 4250, goSelect).at(59.99, tid, &e.SignalCaught{SignalFatal: *segv(0x41, "not mapped", mine("main.poll")), Count: 1}).
+		table(1090, 4096, 4096, closeWait(790)).stderr("panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x41 pc=0x6a2b51]\n\ngoroutine 7 [running]:\nmain.poll(0x1)\n\t/src/main.go:21 +0x91\n").exits(2))
+	add("select-overflow/near-miss-go-own-panic", "uncaught-error certain", mk("/srv/cart").at(30, tid, goSelect).
+		table(1090, 4096, 4096, closeWait(790)).stderr("panic: no stock\n\ngoroutine 7 [running]:\nmain.add(0x1)\n\t/src/main.go:21 +0x91\n").exits(2))
 	add("select-overflow/near-miss-dynamic", "invalid-access certain", mk("/srv/cart").at(59.9, tid, &e.SelectBeyond{Call: "select", NFDs: 3000, Sets: [3]uint64{0x55550000, 0x55551000}, Where: [3]string{"heap", "heap"},
 		ChunkSize: [3]int64{520, 520}, Distance: 4096, Highest: 2999, Count: 900}).table(3000, 4096, 4096).dies(segv(0x18, "null page", mine("render"))))
 	add("select-overflow/near-miss-other-check", "memory-corruption certain", fortified(true, "").dies(abrt(libc("abort"), libc("__fortify_fail"), libc("__strcpy_chk"), mine("copy_name"))))

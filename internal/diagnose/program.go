@@ -48,30 +48,33 @@ func ruleUncaughtError(v *View) *evidence.Finding {
 	case t.lang == langPython && t.from > 0 && loggedBefore(v, t), t.lang == langJava && !t.proven, t.lang == langNode && !t.proven:
 		conf = evidence.Likely // perhaps logged, and ended for it
 	}
-	what := map[string]string{"panic": "a panic", "fatal error": "a fatal error", "exception": "an uncaught exception", "die": "die()", "error": "an error"}[t.what]
-	if what == "" {
-		what = "a panic or fatal error"
-	}
-	sum := fmt.Sprintf("%s ended it with %s", t.lang, what)
-	if t.lang == langCPP {
-		sum = "An exception that nobody caught ended it (std::terminate)"
-	}
+	what := t.name()
+	sum := what + " ended it"
 	if said := strings.TrimPrefix(t.typ+": "+t.msg, ": "); said != "" {
 		sum += ": " + plain(strings.TrimSuffix(said, ": "), 200)
 	}
 	if t.frame != "" {
 		sum += ", at " + plain(t.frame, 120)
 	}
-	title := what
+	title := strings.ToLower(what[:1]) + what[1:]
 	if t.typ != "" {
 		title = "an uncaught " + plain(t.typ, 60)
-	} else if t.lang == langGo {
-		title = "a Go " + t.what
 	}
 	if conf == evidence.Possible {
 		sum += fmt.Sprintf("; its end (%s) is not the usual one after that", v.endWords())
 	}
 	return &evidence.Finding{Confidence: conf, Title: title, Summary: strings.TrimSuffix(sum, ".") + ".", Evidence: v.deathAt()}
+}
+
+// name is what the report is of, to begin a sentence: "A Go panic".
+func (t *trace) name() string {
+	switch {
+	case t.lang == langPerl:
+		return "A die() in Perl"
+	case t.what == "exception":
+		return "An uncaught " + string(t.lang) + " exception"
+	}
+	return "A " + string(t.lang) + " " + t.what
 }
 
 // loggedBefore says whether the line above a Python traceback shows that it was logged.

@@ -123,7 +123,7 @@ func (v *View) lastSelect() (int, *evidence.SelectBeyond) {
 
 // selectOverwrote is memory overwritten past a set, and then a fault.
 func selectOverwrote(v *View) *evidence.Finding {
-	corrupt := ""
+	corrupt, damage := "", noDamage
 	switch v.How {
 	case endFault:
 	case endAbort:
@@ -132,7 +132,7 @@ func selectOverwrote(v *View) *evidence.Finding {
 			return nil
 		}
 	case endError:
-		if v.text.final != nil {
+		if damage = goDamage(v); damage == noDamage && v.text.final != nil {
 			return nil
 		}
 	default:
@@ -153,12 +153,16 @@ func selectOverwrote(v *View) *evidence.Finding {
 		same := tid != 0 && tid == v.endTID
 		var conf evidence.Confidence
 		switch proven := selectProof(s); {
-		case v.How == endError:
+		case damage == perhapsDamage:
+			if proven && same && gap < window {
+				conf = evidence.Likely
+			}
+		case v.How == endError && damage == noDamage:
 			// It ended itself after its memory was overwritten: what it then did is anybody's guess.
 			if proven && garbled && gap < late {
 				conf = evidence.Possible
 			}
-		case proven && same && gap < late:
+		case proven && gap < late && (same || damage == memoryDamage && v.inTrace(s.Trace)):
 			conf = evidence.Certain
 		case proven && (same || gap < late):
 			conf = evidence.Likely
@@ -195,6 +199,41 @@ func selectOverwrote(v *View) *evidence.Finding {
 		sum += fmt.Sprintf(": %q", corrupt)
 	}
 	return v.selectFinding(best.conf, sum+".", append(v.deathAt(), best.at))
+}
+
+// What a Go program's last words say of its memory. Go's runtime takes faults itself and exits with 2.
+const (
+	noDamage      = iota
+	perhapsDamage // a check of the runtime failed: a length or an index that was overwritten, or a plain bug
+	memoryDamage  // a fault, or the heap found corrupt
+)
+
+func goDamage(v *View) int {
+	t := v.text.final
+	if t == nil || t.lang != langGo || !t.fits(v) {
+		return noDamage
+	}
+	if containsAny(t.whole, "[signal SIGSEGV", "[signal SIGBUS", "unexpected signal during runtime execution", "unexpected fault address",
+		"found bad pointer in Go heap", "invalid pointer found", "found pointer to free object", "sweep increased allocation count",
+		"s.allocCount != s.nelems", "unknown pc", "traceback did not unwind completely", "bad return") {
+		return memoryDamage
+	}
+	for i, c := range of[*evidence.SignalCaught](v) {
+		if isFault(c.Signal) && byKernel(&c.SignalFatal) && v.End-v.boot(i) < soon {
+			return memoryDamage
+		}
+	}
+	if strings.Contains(t.msg, "runtime error: ") || t.what == "fatal error" {
+		return perhapsDamage
+	}
+	return noDamage
+}
+
+// inTrace says whether the program's own innermost function of a backtrace stands in its last
+// words as well: goroutines move between threads.
+func (v *View) inTrace(trace []evidence.Frame) bool {
+	f := ownFrame(trace)
+	return f != nil && f.Own && f.Function != "" && v.text.final != nil && strings.Contains(v.text.final.whole, f.Function+"(")
 }
 
 func setBytes(nfds int32) int64 { return (int64(nfds) + 63) / 64 * 8 }

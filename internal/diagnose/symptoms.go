@@ -56,7 +56,12 @@ func noOutput(v *View) *evidence.Symptom {
 			Summary: fmt.Sprintf("Its %s was closed and its number given to %s %s before the end: what it printed from then on went there.", stream(r.FD), kindWords(r.Is), span(max(0, v.End-v.boot(r.at))))}
 	}
 	o := v.Case.LastOutput
-	if !v.dead() || v.How == endZero || v.How == endNotStarted || o == nil || !v.Case.Covered("output") {
+	switch v.How {
+	case endError, endFault, endAbort: // of others nobody expects last words
+	default:
+		return nil
+	}
+	if o == nil || !v.Case.Covered("output") {
 		return nil
 	}
 	if o.StdoutBytes != 0 || o.StderrBytes != 0 || len(o.Stdout) != 0 || len(o.Stderr) != 0 || v.Case.Counters[evidence.CountOutput] != 0 {
@@ -107,7 +112,7 @@ func slowDeath(v *View) *evidence.Symptom {
 	var worst *streak
 	for i := range all {
 		s := &all[i]
-		if s.count >= 10 && v.End-s.first >= 10*second && v.End-s.last < late && (worst == nil || s.count > worst.count) {
+		if s.count >= 10 && v.End-s.first >= 10*second && v.End-s.last < window && (worst == nil || s.count > worst.count) {
 			worst = s
 		}
 	}

@@ -1,0 +1,34 @@
+// Command docgen writes docs/causes from the causes and their cases. It runs in internal/diagnose,
+// by go generate.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/descry-dev/descry/internal/diagnose"
+)
+
+func main() {
+	if err := write(filepath.Join("..", "..", "docs", "causes")); err != nil {
+		fmt.Fprintln(os.Stderr, "docgen:", err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	pages, err := diagnose.Docs(os.DirFS("testdata"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range pages {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package diagnose
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDocsAreCurrent(t *testing.T) {
+	dir := filepath.Join("..", "..", "docs", "causes")
+	pages, err := Docs(os.DirFS("testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range pages {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatalf("%v: run go generate ./internal/diagnose", err)
+		}
+		if d := cmp.Diff(string(got), want); d != "" {
+			t.Errorf("docs/causes/%s is not current: run go generate ./internal/diagnose\n%s", name, d)
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if pages[f.Name()] == "" {
+			t.Errorf("docs/causes/%s belongs to no cause", f.Name())
+		}
+	}
+}
