@@ -128,17 +128,46 @@ func (r *Run) CloseStdout() { r.outR.Close() }
 
 // processes of this run, by their command name; all of them for "".
 func (r *Run) processes(comm string) []int {
-	var pids []int
+	type process struct {
+		pid, parent int
+		comm        string
+		ours        bool
+	}
+	var list []process
+	byPID := map[int]int{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
-		env, err := os.ReadFile(d + "/environ")
-		if err != nil || !bytes.Contains(env, []byte(marker+"="+r.mark+"\x00")) {
+		stat, err := os.ReadFile(d + "/stat")
+		if err != nil {
 			continue
 		}
-		name, _ := os.ReadFile(d + "/comm")
-		if n := strings.TrimSpace(string(name)); comm == "" || n == comm {
-			pid, _ := strconv.Atoi(filepath.Base(d))
-			pids = append(pids, pid)
+		open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+		if open < 0 || end < open || len(stat) < end+4 || stat[end+2] == 'Z' {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(d))
+		p := process{pid: pid, comm: string(stat[open+1 : end])}
+		p.parent, _ = strconv.Atoi(strings.Fields(string(stat[end+2:]))[1])
+		env, _ := os.ReadFile(d + "/environ")
+		p.ours = bytes.Contains(env, []byte(marker+"="+r.mark+"\x00")) || r.cmd != nil && pid == r.cmd.Process.Pid
+		byPID[pid] = len(list)
+		list = append(list, p)
+	}
+	var pids []int
+	for _, p := range list {
+		// By descent too: some programs (redis) write their title over their environment.
+		for q := p; ; {
+			if q.ours {
+				if comm == "" || p.comm == comm {
+					pids = append(pids, p.pid)
+				}
+				break
+			}
+			i, ok := byPID[q.parent]
+			if !ok || q.parent <= 1 {
+				break
+			}
+			q = list[i]
 		}
 	}
 	return pids

@@ -44,7 +44,7 @@ var fdLimit = []Scenario{
 		Exit: 139, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"128"}, Beside: []string{"invalid-access"}},
 	{Name: "c-in-a-shell", Why: "the program dies of it in a shell, which passes its code on", Kind: Pair, Cmd: []string{"sh", "-c", `ulimit -n 50; "$0"; exit $?`, "c:fd-limit/mute.c"},
 		Exit: 3, Cause: "fd-limit", Words: []string{"50"}},
-	{Name: "go-http", Why: "response bodies are never closed; log.Fatal says something else", Cmd: limit("80", "go:fd-limit/gofetch"), NetNS: true,
+	{Name: "go-http", Why: "response bodies are never closed; log.Fatal says something else", Cmd: []string{"go:fd-limit/gofetch"}, NetNS: true,
 		Exit: 1, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"80", "tcp"}},
 	{Name: "go-panic", Why: "os.Open's error is dropped; a nil pointer panic follows", Kind: Pair, Cmd: limit("60", "go:fd-limit/gopanic"), Varies: true,
 		Exit: 2, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"60"}, Beside: []string{"uncaught-error", "invalid-access"}},
@@ -90,7 +90,7 @@ func nginxConf(port string) string {
 
 var fdLimitNear = []Scenario{
 	{Name: "emfile-survived-then-killed", Why: "probed its limit long ago; then SIGKILL from outside", Kind: NearMiss, Cmd: []string{"c:fd-limit/survives.c", "wait"}, NoFile: 200,
-		Do: endAfter("ready", "survives", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"fd-limit"}},
+		Do: endAfter("ready\n", "survives", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"fd-limit"}},
 	{Name: "emfile-survived-then-null", Why: "probed its limit; then a null pointer", Kind: Pair, Cmd: []string{"c:fd-limit/survives.c", "crash"}, NoFile: 200,
 		Exit: 139, Cause: "invalid-access", Words: []string{"main"}, Never: []string{"fd-limit"}},
 	{Name: "emfile-survived-then-config", Why: "probed its limit; then ends for its configuration", Kind: NearMiss, Cmd: []string{"c:fd-limit/survives.c", "config"}, NoFile: 200,

@@ -24,7 +24,7 @@ func taken(port string) func(*Run) {
 
 func takenUDP(port string) func(*Run) {
 	return func(r *Run) {
-		r.Helper("up", "python3", "-uc", "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1',"+port+")); print('up'); input()\nimport time; time.sleep(600)")
+		r.Helper("up", "python3", "-uc", "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1',"+port+")); print('up'); import time; time.sleep(600)")
 	}
 }
 
@@ -74,9 +74,10 @@ var ports = []Scenario{
 		Exit: 2, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"6400"}, Beside: []string{"uncaught-error"}},
 	{Name: "node-connections", Why: "the same in Node.js", Cmd: []string{"js:port-exhaustion/dial.js"}, NetNS: true, Ports: "41000 41019",
 		Exit: 1, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"6400"}},
-	{Name: "ab-time-wait", Why: "ab's closed connections hold their ports in TIME_WAIT", Cmd: []string{"ab", "-q", "-n", "500", "-c", "1", "http://127.0.0.1:8830/"}, NetNS: true, Ports: "42000 42015", Varies: true,
-		Sysctl: map[string]string{"net/ipv4/tcp_tw_reuse": "0"}, Setup: taken("8830"),
-		Exit: 99, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"TIME_WAIT", "8830"}},
+	{Name: "ab-many-at-once", Why: "ab opens more connections at once than there are local ports", Cmd: []string{"ab", "-q", "-n", "500", "-c", "64", "http://127.0.0.1:8830/"}, NetNS: true, Ports: "42000 42015", Varies: true,
+		Setup: taken("8830"), Exit: 99, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"8830"}},
+	{Name: "python-time-wait", Why: "closed connections hold their ports in TIME_WAIT", Cmd: []string{"py:port-exhaustion/time_wait.py"}, NetNS: true, Ports: "42100 42119",
+		Sysctl: map[string]string{"net/ipv4/tcp_tw_reuse": "0"}, Exit: 1, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"TIME_WAIT", "6401"}},
 	{Name: "foreign-address", Why: "binds an address that the machine has not: the same error, all ports free", Kind: NearMiss, Cmd: []string{"py:port-exhaustion/foreign.py"}, NetNS: true,
 		Exit: 1, Cause: "uncaught-error", Or: []string{"exit-error"}, Never: []string{"port-exhaustion", "address-in-use"}},
 	{Name: "ports-survived", Why: "ran out of ports, closed some, ends for another reason", Kind: Pair, Cmd: []string{"py:port-exhaustion/waits.py"}, NetNS: true, Ports: "43000 43019",
@@ -84,7 +85,7 @@ var ports = []Scenario{
 }
 
 var output = []Scenario{
-	{Name: "python-eagain", Why: "non-blocking stdout, nobody reads: BlockingIOError", Cmd: []string{"py:output-stalled/nonblock.py"}, Hold: true, Varies: true,
+	{Name: "python-eagain", Why: "non-blocking stdout, nobody reads: BlockingIOError", Cmd: []string{"py:output-stalled/nonblock.py"}, Env: []string{"PYTHONUNBUFFERED="}, Hold: true, Varies: true,
 		Exit: 1, Cause: "output-stalled", Confidence: likelyUp, Words: []string{"stdout"}},
 	{Name: "c-short-writes", Why: "non-blocking stdout: lines are cut and lost, and it gives up", Cmd: []string{"c:output-stalled/short.c"}, Hold: true, Varies: true,
 		Exit: 4, Cause: "output-stalled", Confidence: likelyUp, Words: []string{"stdout"}},
@@ -125,7 +126,7 @@ var brokenPipe = []Scenario{
 		Do: func(r *Run) { r.Find("dd"); r.CloseStdout() }, Hold: true, Exit: 1, Cause: "broken-pipe", Confidence: likelyUp},
 	{Name: "sort-to-head", Why: "sort's reader leaves; a script with pipefail", Cmd: []string{"bash", "-c", "set -o pipefail; seq 200000 | sort -n | head -n 1"},
 		Exit: 141, Cause: "broken-pipe"},
-	{Name: "handled-then-killed", Why: "EPIPE of a client, handled; then SIGTERM", Kind: NearMiss, Cmd: []string{"py:broken-pipe/handled.py"}, Do: endAfter("ready", "python3", syscall.SIGTERM),
+	{Name: "handled-then-killed", Why: "EPIPE of a client, handled; then SIGTERM", Kind: NearMiss, Cmd: []string{"py:broken-pipe/handled.py"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM),
 		Exit: 143, Cause: "killed", Never: []string{"broken-pipe"}},
 	{Name: "handled-then-exit", Why: "EPIPE of a client, handled; then exit code 3", Kind: Pair, Cmd: []string{"py:broken-pipe/handled.py", "fail"},
 		Exit: 3, Cause: "exit-error", Never: []string{"broken-pipe"}, Words: []string{"quota"}},

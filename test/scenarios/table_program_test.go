@@ -42,7 +42,7 @@ var access = []Scenario{
 	{Name: "c-null", Why: "the end of a list is not checked", Cmd: []string{"c:invalid-access/null.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGSEGV", "last_id"}},
 	{Name: "c-divide", Why: "division by zero", Cmd: []string{"c:invalid-access/divide.c"}, Exit: 136, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGFPE", "average"}},
 	{Name: "c-illegal", Why: "an illegal instruction", Cmd: []string{"c:invalid-access/illegal.c"}, Exit: 132, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGILL"}},
-	{Name: "c-read-only", Why: "writes to a constant", Cmd: []string{"c:invalid-access/readonly.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"main"}},
+	{Name: "c-read-only", Why: "writes to a constant", Cmd: []string{"c:invalid-access/readonly.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"capitalize"}},
 	{Name: "c-jump", Why: "calls a pointer that points at data", Cmd: []string{"c:invalid-access/jump.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain},
 	{Name: "c-after-free", Why: "uses a block that the system has back", Cmd: []string{"c:invalid-access/after_free.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"main"}},
 	{Name: "c-thread", Why: "the fault is in one of five threads", Cmd: []string{"c:invalid-access/worker.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"count"}},
@@ -62,7 +62,7 @@ var access = []Scenario{
 	{Name: "child-crashed-main-well", Why: "a child crashed, the parent ended well: a child's death", Kind: NearMiss, Cmd: []string{"c:invalid-access/child.c"},
 		Exit: 0, Cause: "invalid-access", CaseKind: evidence.CaseChildDeath, Words: []string{"SIGSEGV"}},
 	{Name: "segv-sent-from-outside", Why: "kill -SEGV: no fault of the program", Kind: NearMiss, Cmd: []string{"c:killed/idle.c"},
-		Do: func(r *Run) { r.Await("ready"); r.SignalFrom("prankster", "idle", syscall.SIGSEGV) }, Exit: 139, Cause: "killed", Never: []string{"invalid-access", "stack-overflow"}, Words: []string{"prankster"}},
+		Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("prankster", "idle", syscall.SIGSEGV) }, Exit: 139, Cause: "killed", Never: []string{"invalid-access", "stack-overflow"}, Words: []string{"prankster"}},
 	{Name: "java-health-well", Why: "the JVM uses SIGSEGV in health, ends well", Kind: NearMiss, Cmd: []string{"java:invalid-access/Healthy.java"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true},
 	{Name: "java-health-exit", Why: "the JVM uses SIGSEGV in health, exit code 3", Kind: NearMiss, Cmd: []string{"java:invalid-access/Healthy.java", "3"}, Exit: 3, Cause: "exit-error", Never: []string{"invalid-access"}},
 	{Name: "go-recovered-nil", Why: "Go recovers from nil pointers (SIGSEGV) and exits for another reason", Kind: NearMiss, Cmd: []string{"go:invalid-access/gonil"}, Exit: 64, Cause: "exit-error", Never: []string{"invalid-access", "uncaught-error"}, Words: []string{"license"}},
@@ -76,7 +76,7 @@ var assertion = []Scenario{
 	{Name: "node-abort", Why: "process.abort()", Cmd: []string{"js:assertion/abort.js"}, Exit: 134, Varies: true, Cause: "assertion", Words: []string{"lease"}},
 	{Name: "ruby-abort-is-exit", Why: "Ruby's abort is exit 1", Kind: NearMiss, Cmd: []string{"rb:assertion/word.rb"}, Exit: 1, Cause: "exit-error", Never: []string{"assertion"}},
 	{Name: "abort-sent-from-outside", Why: "kill -ABRT from outside", Kind: NearMiss, Cmd: []string{"c:killed/idle.c"},
-		Do: func(r *Run) { r.Await("ready"); r.SignalFrom("supervisor", "idle", syscall.SIGABRT) }, Exit: 134, Cause: "killed", Never: []string{"assertion", "memory-corruption"}, Words: []string{"supervisor"}},
+		Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("supervisor", "idle", syscall.SIGABRT) }, Exit: 134, Cause: "killed", Never: []string{"assertion", "memory-corruption"}, Words: []string{"supervisor"}},
 }
 
 var uncaught = []Scenario{
@@ -98,7 +98,7 @@ var uncaught = []Scenario{
 	{Name: "ruby-key", Why: "KeyError in a block", Cmd: []string{"rb:uncaught-error/method.rb"}, Exit: 1, Cause: "uncaught-error", Words: []string{"net"}},
 	{Name: "php-type", Why: "an uncaught TypeError", Cmd: []string{"php:uncaught-error/type.php"}, Exit: 255, Cause: "uncaught-error", Words: []string{"vat"}},
 	{Name: "perl-die", Why: "die", Cmd: []string{"pl:uncaught-error/die.pl"}, Exit: 255, AnyExit: true, Cause: "uncaught-error", Or: []string{"exit-error"}, Words: []string{"no hammer on stock"}},
-	{Name: "old-trace-then-killed", Why: "an old traceback, then SIGKILL", Kind: NearMiss, Cmd: []string{"py:uncaught-error/old_trace.py", "wait"}, Do: endAfter("ready", "python3", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"uncaught-error"}},
+	{Name: "old-trace-then-killed", Why: "an old traceback, then SIGKILL", Kind: NearMiss, Cmd: []string{"py:uncaught-error/old_trace.py", "wait"}, Do: endAfter("ready\n", "python3", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"uncaught-error"}},
 	{Name: "old-trace-then-leaves", Why: "an old traceback, then exit code 5 with a word of its own", Kind: NearMiss, Cmd: []string{"py:uncaught-error/old_trace.py", "leave"}, Exit: 5, Cause: "exit-error", Never: []string{"uncaught-error"}, Words: []string{"lease"}},
 	{Name: "old-trace-then-native", Why: "an old traceback, then a fault in native code", Kind: Pair, Cmd: []string{"py:uncaught-error/old_trace.py", "native"}, Exit: 139, Cause: "invalid-access", Never: []string{"uncaught-error"}},
 	{Name: "python-exit-message", Why: "sys.exit with a message", Kind: NearMiss, Cmd: []string{"py:uncaught-error/exit_message.py"}, Exit: 1, Cause: "exit-error", Never: []string{"uncaught-error"}, Words: []string{"usage: sync"}},
@@ -190,21 +190,21 @@ var seccomp = []Scenario{
 	{Name: "trap-handled", Why: "SIGSYS handled, as browsers do; ends with a code of its own", Kind: NearMiss, Cmd: []string{"c:seccomp/survives_trap.c"}, Exit: 10, Cause: "exit-error", Never: []string{"seccomp"}},
 	{Name: "errno-answered", Why: "the filter answers EPERM; the program exits with a code", Kind: NearMiss, Cmd: jail("socket", "errno", "python3", "-c", "import socket, sys\ntry: socket.socket()\nexcept OSError: sys.exit(44)"), Exit: 44, Cause: "exit-error", Or: []string{"permission"}, Never: []string{"seccomp"}},
 	{Name: "sys-sent-from-outside", Why: "kill -SYS from outside", Kind: NearMiss, Cmd: []string{"c:killed/idle.c"},
-		Do: func(r *Run) { r.Await("ready"); r.SignalFrom("joker", "idle", syscall.SIGSYS) }, Exit: 159, Cause: "killed", Never: []string{"seccomp"}, Words: []string{"joker"}},
+		Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("joker", "idle", syscall.SIGSYS) }, Exit: 159, Cause: "killed", Never: []string{"seccomp"}, Words: []string{"joker"}},
 }
 
 var killed = []Scenario{
-	{Name: "c-sigkill", Why: "SIGKILL from outside", Cmd: []string{"c:killed/idle.c"}, Do: func(r *Run) { r.Await("ready"); r.SignalFrom("reaper", "idle", syscall.SIGKILL) }, Exit: 137, Cause: "killed", Confidence: certain, Words: []string{"SIGKILL", "reaper"}, Never: []string{"memory-limit"}},
+	{Name: "c-sigkill", Why: "SIGKILL from outside", Cmd: []string{"c:killed/idle.c"}, Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("reaper", "idle", syscall.SIGKILL) }, Exit: 137, Cause: "killed", Confidence: certain, Words: []string{"SIGKILL", "reaper"}, Never: []string{"memory-limit"}},
 	{Name: "redis-sigkill", Why: "redis-server killed", Cmd: []string{"redis-server", "--port", "8850", "--bind", "127.0.0.1", "--save", "", "--dir", "{dir}"}, NetNS: true, Varies: true,
 		Do: func(r *Run) {
 			r.Await("Ready to accept connections")
 			r.SignalFrom("janitor", "redis-server", syscall.SIGKILL)
 		}, Exit: 137, Cause: "killed", Confidence: certain, Words: []string{"janitor"}},
-	{Name: "node-sigterm", Why: "SIGTERM to Node.js", Cmd: []string{"js:killed/idle.js"}, Do: endAfter("ready", "node", syscall.SIGTERM), Exit: 143, Cause: "killed", Confidence: certain, Words: []string{"SIGTERM"}},
-	{Name: "python-sigint", Why: "SIGINT: Python prints KeyboardInterrupt, and dies of the signal", Cmd: []string{"py:killed/idle.py"}, Do: endAfter("ready", "python3", syscall.SIGINT), Exit: 130, Cause: "killed", Never: []string{"uncaught-error"}},
-	{Name: "python-sighup", Why: "SIGHUP", Cmd: []string{"py:killed/idle.py"}, Do: endAfter("ready", "python3", syscall.SIGHUP), Exit: 129, Cause: "killed", Words: []string{"SIGHUP"}},
-	{Name: "c-sigusr1", Why: "SIGUSR1 without a handler", Cmd: []string{"c:killed/idle.c"}, Do: endAfter("ready", "idle", syscall.SIGUSR1), Exit: 138, Cause: "killed", Words: []string{"SIGUSR1"}},
-	{Name: "go-sigquit", Why: "SIGQUIT: Go prints all goroutines and exits with 2", Cmd: []string{"go:killed/goidle"}, Do: endAfter("ready", "goidle", syscall.SIGQUIT), Varies: true, Exit: 2, Cause: "killed", Or: []string{"uncaught-error"}},
+	{Name: "node-sigterm", Why: "SIGTERM to Node.js", Cmd: []string{"js:killed/idle.js"}, Do: endAfter("ready\n", "node", syscall.SIGTERM), Exit: 143, Cause: "killed", Confidence: certain, Words: []string{"SIGTERM"}},
+	{Name: "python-sigint", Why: "SIGINT: Python prints KeyboardInterrupt, and dies of the signal", Cmd: []string{"py:killed/idle.py"}, Do: endAfter("ready\n", "python3", syscall.SIGINT), Exit: 130, Cause: "killed", Never: []string{"uncaught-error"}},
+	{Name: "python-sighup", Why: "SIGHUP", Cmd: []string{"py:killed/idle.py"}, Do: endAfter("ready\n", "python3", syscall.SIGHUP), Exit: 129, Cause: "killed", Words: []string{"SIGHUP"}},
+	{Name: "c-sigusr1", Why: "SIGUSR1 without a handler", Cmd: []string{"c:killed/idle.c"}, Do: endAfter("ready\n", "idle", syscall.SIGUSR1), Exit: 138, Cause: "killed", Words: []string{"SIGUSR1"}},
+	{Name: "go-sigquit", Why: "SIGQUIT: Go prints all goroutines and exits with 2", Cmd: []string{"go:killed/goidle"}, Do: endAfter("ready\n", "goidle", syscall.SIGQUIT), Varies: true, Exit: 2, Cause: "killed", Or: []string{"uncaught-error"}},
 	{Name: "shell-itself", Why: "a script kills itself", Cmd: []string{"bash:killed/self.bash"}, Exit: 137, Cause: "killed"},
 	{Name: "by-its-child", Why: "a child kills the parent", Cmd: []string{"py:killed/parent.py"}, Exit: 137, Cause: "killed"},
 	{Name: "timeout-kills", Why: "timeout(1) ends its command", Cmd: []string{"timeout", "0.5", "sleep", "600"}, Exit: 124, Cause: "killed", Or: []string{"exit-error"}},
@@ -212,13 +212,13 @@ var killed = []Scenario{
 	{Name: "deaf", Why: "SIGTERM is noted and not obeyed; timeout -k sends SIGKILL", Cmd: []string{"timeout", "-k", "1.5", "0.3", "c:shutdown-timeout/deaf.c"}, Exit: 137, Cause: "shutdown-timeout", Or: []string{"killed"}},
 	{Name: "deaf-direct", Why: "SIGTERM is noted and not obeyed, SIGKILL follows", Cmd: []string{"c:shutdown-timeout/deaf.c"}, Do: termThenKill("deaf", "saving"), Exit: 137, Cause: "shutdown-timeout", Confidence: likelyUp, Words: []string{"SIGTERM", "SIGKILL"}},
 	{Name: "python-drains", Why: "waits for connections that never end", Cmd: []string{"py:shutdown-timeout/drain.py"}, Do: termThenKill("python3", "draining"), Exit: 137, Cause: "shutdown-timeout", Confidence: likelyUp, Words: []string{"SIGTERM"}},
-	{Name: "obeys-term", Why: "ends in good order on SIGTERM", Kind: NearMiss, Cmd: []string{"py:shutdown-timeout/leave.py", "clean"}, Do: endAfter("ready", "python3", syscall.SIGTERM), Exit: 0, Cause: "finished", Or: []string{"unexplained", "killed"}, Never: []string{"shutdown-timeout"}},
-	{Name: "fails-while-stopping", Why: "an error while it stops", Kind: Pair, Cmd: []string{"py:shutdown-timeout/leave.py", "fail"}, Do: endAfter("ready", "python3", syscall.SIGTERM), Exit: 1, Cause: "uncaught-error", Never: []string{"shutdown-timeout"}, Words: []string{"state"}},
+	{Name: "obeys-term", Why: "ends in good order on SIGTERM", Kind: NearMiss, Cmd: []string{"py:shutdown-timeout/leave.py", "clean"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM), Exit: 0, Cause: "finished", Or: []string{"unexplained", "killed"}, Never: []string{"shutdown-timeout"}},
+	{Name: "fails-while-stopping", Why: "an error while it stops", Kind: Pair, Cmd: []string{"py:shutdown-timeout/leave.py", "fail"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM), Exit: 1, Cause: "uncaught-error", Never: []string{"shutdown-timeout"}, Words: []string{"state"}},
 }
 
 func termThenKill(comm, text string) func(*Run) {
 	return func(r *Run) {
-		r.Await("ready")
+		r.Await("ready\n")
 		r.SignalFrom("orchestrator", comm, syscall.SIGTERM)
 		r.Await(text)
 		r.SignalFrom("orchestrator", comm, syscall.SIGKILL)
@@ -262,6 +262,6 @@ var memory = []Scenario{
 	{Name: "c-hog", Why: "a cgroup's memory limit; the kernel kills it", Cmd: inCgroup("c:memory-limit/hog.c"), MemCG: 32 << 20, Exit: 137, Cause: "memory-limit", Confidence: likelyUp, Never: []string{"killed"}},
 	{Name: "python-cache", Why: "a cache without a bound", Cmd: inCgroup("py:memory-limit/cache.py"), MemCG: 48 << 20, Exit: 137, Cause: "memory-limit", Confidence: likelyUp},
 	{Name: "shell-child", Why: "a shell's child is killed for memory, the shell passes it on", Cmd: []string{"sh", "-c", `echo $$ >{cg}/cgroup.procs; "$0"; exit $?`, "c:memory-limit/hog.c"}, MemCG: 32 << 20, Varies: true, Exit: 137, Cause: "memory-limit"},
-	{Name: "fat-then-killed", Why: "much memory, within its limit, and SIGKILL from outside", Kind: NearMiss, Cmd: inCgroup("py:memory-limit/fat.py"), MemCG: 64 << 20, Do: endAfter("ready", "python3", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"memory-limit"}},
+	{Name: "fat-then-killed", Why: "much memory, within its limit, and SIGKILL from outside", Kind: NearMiss, Cmd: inCgroup("py:memory-limit/fat.py"), MemCG: 64 << 20, Do: endAfter("ready\n", "python3", syscall.SIGKILL), Exit: 137, Cause: "killed", Never: []string{"memory-limit"}},
 	{Name: "worker-killed-main-exits", Why: "a worker is killed for memory; the parent ends for its own reason", Kind: Pair, Cmd: inCgroup("py:memory-limit/parent.py"), MemCG: 48 << 20, Exit: 5, Cause: "exit-error", Or: []string{"memory-limit"}, Words: []string{"nothing is left"}},
 }

@@ -9,7 +9,7 @@ except OSError:
     pass
 kept.append(open("/dev/null"))
 try:
-    print(socket.getaddrinfo("backend.shop.internal", 80))
+    print(socket.getaddrinfo(b"backend.shop.internal", 80))
 except socket.gaierror as e:
     sys.stderr.write("lookup of backend.shop.internal failed: %s\n" % e)
     sys.exit(69)

@@ -1,7 +1,8 @@
+// flags: -O0
 #include <ctype.h>
+static void capitalize(char *s) { s[0] = toupper(s[0]); }
 int main(void)
 {
-	char *volatile unit = "metres";
-	unit[0] = toupper(unit[0]);
+	capitalize("metres");
 	return 0;
 }

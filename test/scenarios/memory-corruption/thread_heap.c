@@ -1,4 +1,4 @@
-// flags: -O1 -lpthread
+// flags: -O0 -lpthread
 // One thread writes past its block, another allocates, and dies of it.
 #include <pthread.h>
 #include <stdlib.h>

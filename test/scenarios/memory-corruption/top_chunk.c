@@ -1,3 +1,4 @@
+// flags: -O0
 // A record is longer than what was allocated for it; the heap's own bookkeeping lies behind.
 #include <stdlib.h>
 #include <string.h>

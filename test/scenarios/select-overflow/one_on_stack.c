@@ -10,7 +10,7 @@ __attribute__((noinline)) static int wait_for(int lo, int hi)
 	struct timeval t = {0, 0};
 	memset(&s, 0, sizeof s);
 	for (int fd = lo; fd <= hi; fd++)
-		s.fds_bits[fd / 64] |= 1L << (fd % 64);
+		s.__fds_bits[fd / 64] |= 1L << (fd % 64);
 	return select(hi + 1, &s, 0, 0, &t);
 }
 

@@ -13,7 +13,7 @@ static struct {
 
 int main(void)
 {
-	size_t sum = 0;
+	volatile size_t sum = 0;
 	for (;;) {
 		int fd = dup(0);
 		if (fd < 0)

@@ -1,12 +1,15 @@
 // Command goidle waits for a signal that it does not handle.
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 func main() {
+	go func() { time.Sleep(time.Hour) }()
 	fmt.Println("ready")
-	c := make(chan bool)
-	go func() { <-c }()
-	fmt.Scanln()
-	<-c
+	for {
+		time.Sleep(time.Hour)
+	}
 }
