@@ -155,7 +155,7 @@ func (f *Frame) isOwn() bool {
 				return false
 			}
 		}
-		return f.Function != ""
+		return f.Function != "" && !strings.Contains(f.Function, " node:") // Node.js' own modules
 	}
 	if isRuntimeModule(f.Module) {
 		return false
