@@ -94,16 +94,6 @@ func (d debian) kernel(ctx context.Context, series string) (kernel, error) {
 		return kernel{}, err
 	}
 	k.image = filepath.Join(k.dir, "boot", "vmlinuz-"+version)
-	if d.arch == "amd64" {
-		// Booting the kernel proper spares the emulated unpacking of a bzImage: 10 s.
-		elf := filepath.Join(k.dir, "boot", "vmlinux-"+version)
-		if _, err := os.Stat(elf); errors.Is(err, os.ErrNotExist) {
-			if err := extract(ctx, k.image, elf); err != nil {
-				return kernel{}, fmt.Errorf("take the kernel out of %s: %w", k.image, err)
-			}
-		}
-		k.image = elf
-	}
 	return k, nil
 }
 
@@ -261,7 +251,10 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(complaint.Bytes()))
+		if said := bytes.TrimSpace(complaint.Bytes()); len(said) > 0 {
+			return "", fmt.Errorf("%s: %w: %s", name, err, said)
+		}
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return out.String(), nil
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
-	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,52 +27,6 @@ func TestNewest(t *testing.T) {
 			t.Errorf("newest %s of %s: %q, want %q", c.series, c.arch, got, c.want)
 		}
 	}
-}
-
-// bzImage makes one that has the given payload.
-func bzImage(payload []byte) []byte {
-	b := make([]byte, 5*512)
-	b[0x1f1] = 3
-	copy(b[0x202:], "HdrS")
-	binary.LittleEndian.PutUint16(b[0x206:], 0x20f)
-	binary.LittleEndian.PutUint32(b[0x248:], 512)
-	binary.LittleEndian.PutUint32(b[0x24c:], uint32(len(payload)+4))
-	b = append(b, payload...)
-	return append(b, 0, 0, 0, 0)
-}
-
-func TestPayload(t *testing.T) {
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	w.Write([]byte("\x7fELF and so on"))
-	w.Close()
-	got, err := payload(bzImage(packed.Bytes()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	elf, err := decompress(context.Background(), got)
-	if err != nil || string(elf) != "\x7fELF and so on" {
-		t.Fatalf("unpacked to %q, %v", elf, err)
-	}
-	short := bzImage(packed.Bytes())
-	for what, b := range map[string][]byte{"nothing": nil, "no header": make([]byte, 4096), "cut short": short[:len(short)-1]} {
-		if _, err := payload(b); err == nil {
-			t.Errorf("%s: no error", what)
-		}
-	}
-	if _, err := decompress(context.Background(), []byte("what is this")); err == nil {
-		t.Error("unknown compression: no error")
-	}
-}
-
-func FuzzPayload(f *testing.F) {
-	f.Add(bzImage([]byte("x")))
-	f.Add(bzImage(nil)[:0x250])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, err := payload(b); err == nil && len(p) >= len(b) {
-			t.Errorf("payload of %d bytes in an image of %d", len(p), len(b))
-		}
-	})
 }
 
 // readArchive reads a newc archive as the kernel does.

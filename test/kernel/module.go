@@ -47,10 +47,12 @@ func (k kernel) modules(ctx context.Context, names []string) ([]module, error) {
 		if m.content, err = os.ReadFile(p); err != nil {
 			return err
 		}
-		if strings.HasSuffix(p, "z") { // .ko.xz
-			if m.content, err = decompress(ctx, m.content); err != nil {
+		if strings.HasSuffix(p, ".xz") {
+			unpacked, err := output(ctx, "xz", "-dc", p)
+			if err != nil {
 				return fmt.Errorf("unpack %s: %w", p, err)
 			}
+			m.content = []byte(unpacked)
 		}
 		needs, err := depends(m.content)
 		if err != nil {
