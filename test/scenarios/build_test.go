@@ -65,7 +65,7 @@ func (s *Scenario) needs() []string {
 			n = append(n, "java", "javac")
 		case ours && prefix != "go":
 			n = append(n, interpreters[prefix][0])
-		case !ours && i == 0 && !strings.HasPrefix(w, "/") && !strings.HasPrefix(w, ".") && !strings.HasPrefix(w, "no-such"):
+		case !ours && i == 0 && !strings.Contains(w, "/") && !strings.HasPrefix(w, "no-such"):
 			n = append(n, w)
 		}
 	}

@@ -89,13 +89,19 @@ func (l *launch) exec() error {
 	}
 	path, err := exec.LookPath(l.Argv[0])
 	if err != nil {
-		return err
+		path = l.Argv[0] // execve says what is wrong with it
 	}
 	for _, fd := range l.Close {
 		unix.Close(fd)
 	}
 	signal.Reset()
-	return fmt.Errorf("exec %s: %w", path, syscall.Exec(path, l.Argv, os.Environ()))
+	err = syscall.Exec(path, l.Argv, os.Environ())
+	fmt.Fprintf(os.Stderr, "%s: %v\n", path, err)
+	if err == syscall.ENOENT { // as env, nohup and shells have it
+		os.Exit(127)
+	}
+	os.Exit(126)
+	return nil
 }
 
 func (l *launch) hold() error {

@@ -59,6 +59,9 @@ func (r *row) add(f *found) {
 func rows() []row {
 	var out []row
 	for _, f := range results.all {
+		if f.unprivileged {
+			continue
+		}
 		if len(out) == 0 || out[len(out)-1].cause != f.s.Cause {
 			out = append(out, row{cause: f.s.Cause})
 		}
@@ -70,7 +73,9 @@ func rows() []row {
 func total() row {
 	r := row{cause: "all"}
 	for _, f := range results.all {
-		r.add(f)
+		if !f.unprivileged {
+			r.add(f)
+		}
 	}
 	return r
 }
@@ -95,6 +100,9 @@ a wrong answer is worse than none.
 	}
 	b.WriteString("\n## Each one\n\n| scenario | kind | what happens | expected | found | |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, f := range results.all {
+		if f.unprivileged {
+			continue
+		}
 		got := f.cause
 		if f.confidence != "" {
 			got += ", " + string(f.confidence)

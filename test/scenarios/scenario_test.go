@@ -60,16 +60,17 @@ type Scenario struct {
 
 	Exit int // of the bare program and of descry run: 128+n for a signal
 
-	Cause      string                // the first finding; "unexplained": none
-	Or         []string              // first findings that are as right
-	Confidence []evidence.Confidence // allowed of the first; empty: any
-	Beside     []string              // other causes that may be called certain: they truly happened too
-	Never      []string              // causes that must not be found at all
-	Words      []string              // each stands in the report
-	NoWords    []string              // none stands in the report
-	Silent     bool                  // descry must not say anything
-	CaseKind   evidence.CaseKind     // empty: any
-	Known      string                // why descry cannot tell it yet: a miss is counted, not failed
+	Cause        string                // the first finding; "unexplained": none
+	Or           []string              // first findings that are as right
+	Confidence   []evidence.Confidence // allowed of the first; empty: any
+	Beside       []string              // other causes that may be called certain: they truly happened too
+	Never        []string              // causes that must not be found at all
+	Words        []string              // each stands in the report
+	NoWords      []string              // none stands in the report
+	Silent       bool                  // descry must not say anything
+	CaseKind     evidence.CaseKind     // empty: any
+	Unprivileged bool                  // also tried without root
+	Known        string                // why descry cannot tell it yet: a miss is counted, not failed
 }
 
 // Kind says what a scenario is for.
@@ -107,6 +108,8 @@ type found struct {
 	cause      string
 	confidence evidence.Confidence
 	problems   []string
+
+	unprivileged bool
 }
 
 // verdict of one scenario: "right", "missed" (said nothing, or only how it ended), "wrong",

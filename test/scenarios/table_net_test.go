@@ -29,9 +29,9 @@ func takenUDP(port string) func(*Run) {
 }
 
 var addresses = []Scenario{
-	{Name: "c-bind", Why: "the port is another's; the message is a number", Cmd: []string{"c:address-in-use/listen.c", "8811"}, NetNS: true, Setup: taken("8811"),
+	{Name: "c-bind", Unprivileged: true, Why: "the port is another's; the message is a number", Cmd: []string{"c:address-in-use/listen.c", "8811"}, NetNS: true, Setup: taken("8811"),
 		Exit: 13, Cause: "address-in-use", Confidence: certain, Words: []string{"127.0.0.1:8811", "python3"}},
-	{Name: "c-bind-mute", Why: "the same without a word", Cmd: []string{"c:address-in-use/listen.c", "8812", "quiet"}, NetNS: true, Setup: taken("8812"),
+	{Name: "c-bind-mute", Why: "the port is another's, and no word about it", Cmd: []string{"c:address-in-use/listen.c", "8812", "quiet"}, NetNS: true, Setup: taken("8812"),
 		Exit: 2, Cause: "address-in-use", Confidence: certain, Words: []string{"8812"}},
 	{Name: "c-bind-udp", Why: "a UDP port", Cmd: []string{"c:address-in-use/listen.c", "8813", "udp"}, NetNS: true, Setup: takenUDP("8813"),
 		Exit: 13, Cause: "address-in-use", Confidence: certain, Words: []string{"8813"}},
@@ -41,7 +41,7 @@ var addresses = []Scenario{
 		Exit: 1, Cause: "address-in-use", Confidence: likelyUp, Words: []string{"9300"}},
 	{Name: "python-unix-socket", Why: "a UNIX socket's file is left from before", Cmd: []string{"py:address-in-use/unixsock.py"},
 		Exit: 1, Cause: "address-in-use", Confidence: likelyUp, Words: []string{"ctl.sock"}},
-	{Name: "node-listen", Why: "Node.js: an unhandled 'error' event", Cmd: []string{"js:address-in-use/serve.js", "8815"}, NetNS: true, Setup: taken("8815"),
+	{Name: "node-listen", Unprivileged: true, Why: "Node.js: an unhandled 'error' event", Cmd: []string{"js:address-in-use/serve.js", "8815"}, NetNS: true, Setup: taken("8815"),
 		Exit: 1, Cause: "address-in-use", Confidence: likelyUp, Words: []string{"8815"}},
 	{Name: "go-listen", Why: "Go: log.Fatal without the reason", Cmd: []string{"go:address-in-use/goserve", "127.0.0.1:8816"}, NetNS: true, Setup: taken("8816"),
 		Exit: 1, Cause: "address-in-use", Confidence: likelyUp, Words: []string{"8816"}},
@@ -68,11 +68,11 @@ var addresses = []Scenario{
 var ports = []Scenario{
 	{Name: "python-connections", Why: "each job keeps its connection; twenty local ports", Cmd: []string{"py:port-exhaustion/dial.py"}, NetNS: true, Ports: "32768 32787",
 		Exit: 1, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"127.0.0.1:6400", "32768"}},
-	{Name: "c-connections", Why: "the same; the message blames the mirror", Cmd: []string{"c:port-exhaustion/dial.c"}, NetNS: true, Ports: "40000 40031",
+	{Name: "c-connections", Why: "keeps its connections until no local port is left; the message blames the mirror", Cmd: []string{"c:port-exhaustion/dial.c"}, NetNS: true, Ports: "40000 40031",
 		Exit: 17, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"6400", "40000"}},
-	{Name: "go-connections", Why: "the same in Go, which panics", Kind: Pair, Cmd: []string{"go:port-exhaustion/godial"}, NetNS: true, Ports: "40000 40015", Varies: true,
+	{Name: "go-connections", Why: "keeps its connections; Go panics", Kind: Pair, Cmd: []string{"go:port-exhaustion/godial"}, NetNS: true, Ports: "40000 40015", Varies: true,
 		Exit: 2, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"6400"}, Beside: []string{"uncaught-error"}},
-	{Name: "node-connections", Why: "the same in Node.js", Cmd: []string{"js:port-exhaustion/dial.js"}, NetNS: true, Ports: "41000 41019",
+	{Name: "node-connections", Why: "keeps its connections; Node.js has an unhandled error", Cmd: []string{"js:port-exhaustion/dial.js"}, NetNS: true, Ports: "41000 41019",
 		Exit: 1, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"6400"}},
 	{Name: "ab-many-at-once", Why: "ab opens more connections at once than there are local ports", Cmd: []string{"ab", "-q", "-n", "500", "-c", "64", "http://127.0.0.1:8830/"}, NetNS: true, Ports: "42000 42015", Varies: true,
 		Setup: taken("8830"), Exit: 99, Cause: "port-exhaustion", Confidence: likelyUp, Words: []string{"8830"}},
@@ -86,7 +86,7 @@ var ports = []Scenario{
 
 var output = []Scenario{
 	{Name: "python-eagain", Why: "non-blocking stdout, nobody reads: BlockingIOError", Cmd: []string{"py:output-stalled/nonblock.py"}, Env: []string{"PYTHONUNBUFFERED="}, Hold: true, Varies: true,
-		Exit: 1, Cause: "output-stalled", Confidence: likelyUp, Words: []string{"stdout"}},
+		Exit: 120, Cause: "output-stalled", Confidence: likelyUp, Words: []string{"stdout"}},
 	{Name: "c-short-writes", Why: "non-blocking stdout: lines are cut and lost, and it gives up", Cmd: []string{"c:output-stalled/short.c"}, Hold: true, Varies: true,
 		Exit: 4, Cause: "output-stalled", Confidence: likelyUp, Words: []string{"stdout"}},
 	{Name: "c-watchdog", Why: "blocked in a write to stdout until its own alarm ends it", Cmd: []string{"c:output-stalled/watchdog.c"}, Hold: true, Varies: true,
@@ -106,11 +106,11 @@ func readerLeaves(text string) func(*Run) {
 }
 
 var brokenPipe = []Scenario{
-	{Name: "c-stdout", Why: "the reader of stdout goes away: SIGPIPE", Cmd: []string{"c:broken-pipe/tide.c"}, Do: readerLeaves("level 50\n"), Varies: true,
+	{Name: "c-stdout", Unprivileged: true, Why: "the reader of stdout goes away: SIGPIPE", Cmd: []string{"c:broken-pipe/tide.c"}, Do: readerLeaves("level 50\n"), Varies: true,
 		Exit: 141, Cause: "broken-pipe", Confidence: certain, Words: []string{"stdout"}},
 	{Name: "c-peer", Why: "a peer hangs up in the middle: SIGPIPE from a socket", Cmd: []string{"c:broken-pipe/peer.c"},
 		Exit: 141, Cause: "broken-pipe", Confidence: certain, Words: []string{"SIGPIPE"}},
-	{Name: "python-report", Why: "Python: BrokenPipeError", Cmd: []string{"py:broken-pipe/report.py"}, Do: readerLeaves("page 20\n"), Varies: true,
+	{Name: "python-report", Unprivileged: true, Why: "Python: BrokenPipeError", Cmd: []string{"py:broken-pipe/report.py"}, Do: readerLeaves("page 20\n"), Varies: true,
 		Exit: 1, AnyExit: true, Cause: "broken-pipe", Confidence: likelyUp},
 	{Name: "python-helper", Why: "the helper that is fed has ended", Cmd: []string{"py:broken-pipe/pump.py"},
 		Exit: 1, Cause: "broken-pipe", Confidence: likelyUp},
@@ -132,6 +132,6 @@ var brokenPipe = []Scenario{
 		Exit: 3, Cause: "exit-error", Never: []string{"broken-pipe"}, Words: []string{"quota"}},
 	{Name: "says-broken-pipe", Why: "quotes the words, and exits with 1", Kind: NearMiss, Cmd: []string{"pl:broken-pipe/says.pl"},
 		Exit: 1, Cause: "exit-error", Never: []string{"broken-pipe"}},
-	{Name: "yes-head", Why: "a pipeline as they are meant: yes dies of SIGPIPE, all is well", Kind: NearMiss, Cmd: []string{"bash", "-c", "yes | head -n 2"},
+	{Name: "yes-head", Unprivileged: true, Why: "a pipeline as they are meant: yes dies of SIGPIPE, all is well", Kind: NearMiss, Cmd: []string{"bash", "-c", "yes | head -n 2"},
 		Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true},
 }

@@ -12,7 +12,7 @@ var corruption = []Scenario{
 	{Name: "c-double-free", Why: "free() twice", Cmd: []string{"c:memory-corruption/double_free.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp, Words: []string{"free()", "logout"}},
 	{Name: "c-top-chunk", Why: "a record longer than its block", Cmd: []string{"c:memory-corruption/top_chunk.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp, Words: []string{"malloc()"}},
 	{Name: "c-wild-free", Why: "free() of what malloc never gave", Cmd: []string{"c:memory-corruption/wild_free.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp},
-	{Name: "c-stack-smash", Why: "the stack protector finds an overwritten frame", Cmd: []string{"c:memory-corruption/smash.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp, Words: []string{"stack smashing", "parse"}},
+	{Name: "c-stack-smash", Unprivileged: true, Why: "the stack protector finds an overwritten frame", Cmd: []string{"c:memory-corruption/smash.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp, Words: []string{"stack smashing", "parse"}},
 	{Name: "c-fortify", Why: "fortified strcpy with five descriptors", Cmd: []string{"c:memory-corruption/fortify_copy.c"}, Env: []string{"LABEL=much longer than eight"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp, Never: []string{"select-overflow"}},
 	{Name: "c-thread", Why: "one thread overwrites, another dies of it", Cmd: []string{"c:memory-corruption/thread_heap.c"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp},
 	{Name: "python-ctypes-free", Why: "a binding frees what it does not own", Cmd: []string{"py:memory-corruption/ctypes_free.py"}, Exit: 134, Cause: "memory-corruption", Confidence: likelyUp},
@@ -27,7 +27,7 @@ var stack = []Scenario{
 	{Name: "c-large-array", Why: "no recursion: an array larger than the limit", Cmd: []string{"c:stack-overflow/big_array.c"}, Exit: 139, Cause: "stack-overflow", Confidence: likelyUp, Words: []string{"render"}},
 	{Name: "go-recursion", Why: "Go's own word for it", Cmd: []string{"go:stack-overflow/godeep"}, Varies: true, Exit: 2, Cause: "stack-overflow", Confidence: likelyUp, Words: []string{"length"}},
 	{Name: "python-native", Why: "Python recursing through C code", Cmd: []string{"py:stack-overflow/nested.py"}, Exit: 139, Cause: "stack-overflow", Confidence: likelyUp},
-	{Name: "python-recursion-error", Why: "Python's own bound: RecursionError", Cmd: []string{"py:stack-overflow/recursion.py"}, Exit: 1, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"menu"}},
+	{Name: "python-recursion-error", Unprivileged: true, Why: "Python's own bound: RecursionError", Cmd: []string{"py:stack-overflow/recursion.py"}, Exit: 1, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"menu"}},
 	{Name: "node-range-error", Why: "Node.js' own bound: RangeError", Cmd: []string{"js:stack-overflow/deep.js"}, Exit: 1, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"flatten"}},
 	{Name: "node-native", Why: "Node.js told of more stack than there is: SIGSEGV", Cmd: []string{"node", "--stack-size=60000", "{self}/stack-overflow/deep.js"}, Exit: 139, Cause: "stack-overflow", Confidence: likelyUp},
 	{Name: "java-error", Why: "StackOverflowError", Cmd: []string{"java:stack-overflow/Deep.java"}, Exit: 1, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"price"}},
@@ -35,11 +35,11 @@ var stack = []Scenario{
 	{Name: "bash-function", Why: "a shell function that calls itself", Cmd: []string{"bash:stack-overflow/recurse.bash"}, Limits: map[string]uint64{"stack": 1 << 20}, Exit: 139, Cause: "stack-overflow", Confidence: likelyUp},
 	{Name: "deep-but-null", Why: "deep in a recursion that fits, a null pointer", Kind: NearMiss, Cmd: []string{"c:stack-overflow/deep_null.c"}, Exit: 139, Cause: "invalid-access", Never: []string{"stack-overflow"}, Words: []string{"walk"}},
 	{Name: "overflow-caught-well", Why: "overflows its stack on purpose, catches it, ends well", Kind: NearMiss, Cmd: []string{"c:stack-overflow/altstack.c"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Never: []string{"stack-overflow"}, Silent: true},
-	{Name: "overflow-caught-exit", Why: "the same, then exit code 6", Kind: NearMiss, Cmd: []string{"c:stack-overflow/altstack.c", "6"}, Exit: 6, Cause: "exit-error", Never: []string{"stack-overflow", "invalid-access"}},
+	{Name: "overflow-caught-exit", Why: "overflows its stack on purpose, catches it, then exit code 6", Kind: NearMiss, Cmd: []string{"c:stack-overflow/altstack.c", "6"}, Exit: 6, Cause: "exit-error", Never: []string{"stack-overflow", "invalid-access"}},
 }
 
 var access = []Scenario{
-	{Name: "c-null", Why: "the end of a list is not checked", Cmd: []string{"c:invalid-access/null.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGSEGV", "last_id"}},
+	{Name: "c-null", Unprivileged: true, Why: "the end of a list is not checked", Cmd: []string{"c:invalid-access/null.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGSEGV", "last_id"}},
 	{Name: "c-divide", Why: "division by zero", Cmd: []string{"c:invalid-access/divide.c"}, Exit: 136, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGFPE", "average"}},
 	{Name: "c-illegal", Why: "an illegal instruction", Cmd: []string{"c:invalid-access/illegal.c"}, Exit: 132, Cause: "invalid-access", Confidence: certain, Words: []string{"SIGILL"}},
 	{Name: "c-read-only", Why: "writes to a constant", Cmd: []string{"c:invalid-access/readonly.c"}, Exit: 139, Cause: "invalid-access", Confidence: certain, Words: []string{"capitalize"}},
@@ -69,7 +69,7 @@ var access = []Scenario{
 }
 
 var assertion = []Scenario{
-	{Name: "c-assert", Why: "assert()", Cmd: []string{"c:assertion/check.c"}, Exit: 134, Cause: "assertion", Words: []string{"balance"}},
+	{Name: "c-assert", Unprivileged: true, Why: "assert()", Cmd: []string{"c:assertion/check.c"}, Exit: 134, Cause: "assertion", Words: []string{"balance"}},
 	{Name: "c-own-check", Why: "its own words and abort()", Cmd: []string{"c:assertion/own.c"}, Exit: 134, Cause: "assertion", Words: []string{"page->lsn"}},
 	{Name: "cc-exception", Why: "a C++ exception that nobody catches", Cmd: []string{"cc:assertion/throws.cc"}, Exit: 134, Cause: "assertion", Or: []string{"uncaught-error"}, Words: []string{"no key port"}},
 	{Name: "python-abort", Why: "os.abort()", Cmd: []string{"py:assertion/native.py"}, Exit: 134, Cause: "assertion", Words: []string{"row 4711"}},
@@ -80,17 +80,17 @@ var assertion = []Scenario{
 }
 
 var uncaught = []Scenario{
-	{Name: "go-index", Why: "index out of range", Cmd: []string{"go:uncaught-error/gocrash", "index"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"index out of range", "total"}},
+	{Name: "go-index", Unprivileged: true, Why: "index out of range", Cmd: []string{"go:uncaught-error/gocrash", "index"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"index out of range", "total"}},
 	{Name: "go-nil", Why: "a nil pointer, by way of SIGSEGV", Cmd: []string{"go:uncaught-error/gocrash", "nil"}, Varies: true, Exit: 2, Cause: "uncaught-error", Beside: []string{"invalid-access"}, Words: []string{"total"}},
 	{Name: "go-custom", Why: "panic with an error", Cmd: []string{"go:uncaught-error/gocrash", "custom"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"journal is not sorted"}},
 	{Name: "go-deadlock", Why: "all goroutines are asleep", Cmd: []string{"go:uncaught-error/gocrash", "deadlock"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"deadlock"}},
 	{Name: "go-fatal", Why: "unlock of an unlocked mutex", Cmd: []string{"go:uncaught-error/gocrash", "unlock"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"unlock"}},
 	{Name: "go-goroutine", Why: "a nil map in a goroutine", Cmd: []string{"go:uncaught-error/gocrash", "goroutine"}, Varies: true, Exit: 2, Cause: "uncaught-error", Words: []string{"nil map"}},
 	{Name: "go-traceback-crash", Why: "GOTRACEBACK=crash: the panic ends in SIGABRT", Cmd: []string{"go:uncaught-error/gocrash", "index"}, Env: []string{"GOTRACEBACK=crash"}, Varies: true, Exit: 134, Cause: "uncaught-error", Words: []string{"total"}},
-	{Name: "python-key", Why: "KeyError", Cmd: []string{"py:uncaught-error/key.py"}, Exit: 1, Cause: "uncaught-error", Words: []string{"KeyError", "rate"}},
+	{Name: "python-key", Unprivileged: true, Why: "KeyError", Cmd: []string{"py:uncaught-error/key.py"}, Exit: 1, Cause: "uncaught-error", Words: []string{"KeyError", "rate"}},
 	{Name: "python-module", Why: "a module that is not there", Cmd: []string{"py:uncaught-error/module.py"}, Exit: 1, Cause: "uncaught-error", Or: []string{"file-missing", "start-failure"}, Words: []string{"pricing_rules_v2"}},
 	{Name: "python-missing-file", Why: "FileNotFoundError", Cmd: []string{"py:uncaught-error/missing.py"}, Exit: 1, Cause: "uncaught-error", Or: []string{"file-missing"}, Words: []string{"rates-2031.csv"}},
-	{Name: "node-type", Why: "TypeError", Cmd: []string{"js:uncaught-error/type.js"}, Exit: 1, Cause: "uncaught-error", Words: []string{"render"}},
+	{Name: "node-type", Unprivileged: true, Why: "TypeError", Cmd: []string{"js:uncaught-error/type.js"}, Exit: 1, Cause: "uncaught-error", Words: []string{"render"}},
 	{Name: "node-rejection", Why: "a rejected promise that nobody handles", Cmd: []string{"js:uncaught-error/rejection.js"}, Exit: 1, Cause: "uncaught-error", Words: []string{"card declined", "charge"}},
 	{Name: "node-heap", Why: "V8's heap limit: FATAL ERROR and SIGABRT", Cmd: []string{"node", "--max-old-space-size=20", "-e", "const a=[]; for(;;) a.push({x: new Array(1000).fill(1)})"}, Varies: true, Exit: 134, Cause: "uncaught-error", Or: []string{"assertion"}, Never: []string{"memory-limit", "memory-corruption"}},
 	{Name: "java-chained", Why: "an exception with its cause", Cmd: []string{"java:uncaught-error/Books.java"}, Exit: 1, Cause: "uncaught-error", Words: []string{"shelf 9"}},
@@ -122,7 +122,7 @@ func javaInto(file string) func(*Run) {
 }
 
 var start = []Scenario{
-	{Name: "not-found", Why: "no such command", Cmd: []string{"no-such-command-at-all"}, Exit: 127, Cause: "start-failure", Confidence: certain, Words: []string{"no-such-command-at-all"}},
+	{Name: "not-found", Unprivileged: true, Why: "no such command", Cmd: []string{"no-such-command-at-all"}, Exit: 127, Cause: "start-failure", Confidence: certain, Words: []string{"no-such-command-at-all"}},
 	{Name: "not-executable", Why: "a file without the right to run", Cmd: []string{"{dir}/plain.txt"}, Files: map[string]string{"plain.txt": "data\n"}, Exit: 126, Cause: "start-failure", Confidence: certain, Words: []string{"plain.txt"}},
 	{Name: "directory", Why: "a directory", Cmd: []string{"/tmp"}, Exit: 126, Cause: "start-failure", Confidence: certain, Words: []string{"/tmp"}},
 	{Name: "missing-interpreter", Why: "the script's interpreter is not there", Cmd: []string{"{dir}/run.sh"}, Files: map[string]string{"run.sh": "#!/opt/none/python3.13\nprint(1)\n"}, Exit: 127, Cause: "start-failure", Confidence: certain, Words: []string{"/opt/none/python3.13"}},
@@ -194,7 +194,7 @@ var seccomp = []Scenario{
 }
 
 var killed = []Scenario{
-	{Name: "c-sigkill", Why: "SIGKILL from outside", Cmd: []string{"c:killed/idle.c"}, Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("reaper", "idle", syscall.SIGKILL) }, Exit: 137, Cause: "killed", Confidence: certain, Words: []string{"SIGKILL", "reaper"}, Never: []string{"memory-limit"}},
+	{Name: "c-sigkill", Unprivileged: true, Why: "SIGKILL from outside", Cmd: []string{"c:killed/idle.c"}, Do: func(r *Run) { r.Await("ready\n"); r.SignalFrom("reaper", "idle", syscall.SIGKILL) }, Exit: 137, Cause: "killed", Confidence: certain, Words: []string{"SIGKILL", "reaper"}, Never: []string{"memory-limit"}},
 	{Name: "redis-sigkill", Why: "redis-server killed", Cmd: []string{"redis-server", "--port", "8850", "--bind", "127.0.0.1", "--save", "", "--dir", "{dir}"}, NetNS: true, Varies: true,
 		Do: func(r *Run) {
 			r.Await("Ready to accept connections")
@@ -208,11 +208,12 @@ var killed = []Scenario{
 	{Name: "shell-itself", Why: "a script kills itself", Cmd: []string{"bash:killed/self.bash"}, Exit: 137, Cause: "killed"},
 	{Name: "by-its-child", Why: "a child kills the parent", Cmd: []string{"py:killed/parent.py"}, Exit: 137, Cause: "killed"},
 	{Name: "timeout-kills", Why: "timeout(1) ends its command", Cmd: []string{"timeout", "0.5", "sleep", "600"}, Exit: 124, Cause: "killed", Or: []string{"exit-error"}},
-	{Name: "stress-ng-term", Why: "stress-ng's workers die with their parent by SIGKILL", Cmd: []string{"stress-ng", "--pause-free-name", "0"}, Exit: 1, AnyExit: true, Varies: true, Cause: "exit-error"},
+	{Name: "stress-ng-sigkill", Why: "stress-ng is killed while its worker works", Cmd: []string{"stress-ng", "--cpu", "1", "--timeout", "60"}, Varies: true,
+		Do: func(r *Run) { r.Find("stress-ng-cpu"); r.SignalFrom("sweeper", "stress-ng", syscall.SIGKILL) }, Exit: 137, Cause: "killed", Words: []string{"SIGKILL", "sweeper"}},
 	{Name: "deaf", Why: "SIGTERM is noted and not obeyed; timeout -k sends SIGKILL", Cmd: []string{"timeout", "-k", "1.5", "0.3", "c:shutdown-timeout/deaf.c"}, Exit: 137, Cause: "shutdown-timeout", Or: []string{"killed"}},
 	{Name: "deaf-direct", Why: "SIGTERM is noted and not obeyed, SIGKILL follows", Cmd: []string{"c:shutdown-timeout/deaf.c"}, Do: termThenKill("deaf", "saving"), Exit: 137, Cause: "shutdown-timeout", Confidence: likelyUp, Words: []string{"SIGTERM", "SIGKILL"}},
 	{Name: "python-drains", Why: "waits for connections that never end", Cmd: []string{"py:shutdown-timeout/drain.py"}, Do: termThenKill("python3", "draining"), Exit: 137, Cause: "shutdown-timeout", Confidence: likelyUp, Words: []string{"SIGTERM"}},
-	{Name: "obeys-term", Why: "ends in good order on SIGTERM", Kind: NearMiss, Cmd: []string{"py:shutdown-timeout/leave.py", "clean"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM), Exit: 0, Cause: "finished", Or: []string{"unexplained", "killed"}, Never: []string{"shutdown-timeout"}},
+	{Name: "obeys-term", Unprivileged: true, Why: "ends in good order on SIGTERM", Kind: NearMiss, Cmd: []string{"py:shutdown-timeout/leave.py", "clean"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM), Exit: 0, Cause: "finished", Or: []string{"unexplained", "killed"}, Never: []string{"shutdown-timeout"}},
 	{Name: "fails-while-stopping", Why: "an error while it stops", Kind: Pair, Cmd: []string{"py:shutdown-timeout/leave.py", "fail"}, Do: endAfter("ready\n", "python3", syscall.SIGTERM), Exit: 1, Cause: "uncaught-error", Never: []string{"shutdown-timeout"}, Words: []string{"state"}},
 }
 
@@ -226,7 +227,7 @@ func termThenKill(comm, text string) func(*Run) {
 }
 
 var ends = []Scenario{
-	{Name: "silent-1", Why: "exit code 1 and no word", Cmd: []string{"c:exit-error/quiet.c"}, Exit: 1, Cause: "exit-error"},
+	{Name: "silent-1", Unprivileged: true, Why: "exit code 1 and no word", Cmd: []string{"c:exit-error/quiet.c"}, Exit: 1, Cause: "exit-error"},
 	{Name: "false", Why: "false", Cmd: []string{"false"}, Exit: 1, Cause: "exit-error"},
 	{Name: "go-fatal", Why: "log.Fatal", Cmd: []string{"go:exit-error/gofatal"}, Exit: 1, Cause: "exit-error", Words: []string{"feature flag"}},
 	{Name: "node-exit-code", Why: "process.exitCode", Cmd: []string{"js:exit-error/leave.js"}, Exit: 20, Cause: "exit-error", Words: []string{"schema version"}},
@@ -236,7 +237,7 @@ var ends = []Scenario{
 	{Name: "nginx-bad-config", Why: "nginx with an unknown directive", Cmd: []string{"nginx", "-t", "-c", "{dir}/n.conf", "-e", "stderr"}, Files: map[string]string{"n.conf": "evnets {}\n"}, Varies: true, Exit: 1, Cause: "exit-error", Words: []string{"evnets"}},
 	{Name: "sort-missing-file", Why: "sort: no such file", Cmd: []string{"sort", "no-such-file"}, Exit: 2, Cause: "exit-error", Or: []string{"file-missing"}, Words: []string{"no-such-file"}},
 
-	{Name: "true", Why: "true", Cmd: []string{"true"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true},
+	{Name: "true", Unprivileged: true, Why: "true", Cmd: []string{"true"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true},
 	{Name: "bash-noisy", Why: "a script whose children fail, and which ends well", Cmd: []string{"bash:finished/noisy.bash"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true, Never: []string{"broken-pipe", "start-failure"}},
 	{Name: "python-work", Why: "threads, a child, handled errors", Cmd: []string{"py:finished/work.py"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Silent: true},
 	{Name: "nginx-config-test", Why: "nginx -t", Cmd: []string{"nginx", "-t", "-c", "{dir}/n.conf", "-e", "stderr"}, Files: map[string]string{"n.conf": nginxConf("8860")}, Varies: true, Exit: 0, Cause: "finished", Or: []string{"unexplained"}},
