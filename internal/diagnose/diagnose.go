@@ -10,6 +10,7 @@ package diagnose
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -81,6 +82,12 @@ func Judge(c *evidence.Case) {
 			f.Advice = cause.Advice
 		}
 		f.Evidence = tidy(f.Evidence, len(c.Timeline))
+		if len(v.Passed) > 0 {
+			f.Summary = fmt.Sprintf("In %s (pid %d), whose end it passed on: %s", plain(v.Name, 40), v.PID, f.Summary)
+			if !cause.Weak {
+				f.Title += " in " + plain(v.Name, 40)
+			}
+		}
 		found[cause.ID] = true
 		all = append(all, ranked{f, cause, i, v.latest(f.Evidence)})
 	}

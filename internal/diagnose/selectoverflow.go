@@ -223,7 +223,7 @@ func goDamage(v *View) int {
 			return memoryDamage
 		}
 	}
-	if strings.Contains(t.msg, "runtime error: ") || t.what == "fatal error" {
+	if strings.Contains(t.msg, "runtime error: ") {
 		return perhapsDamage
 	}
 	return noDamage
