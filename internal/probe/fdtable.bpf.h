@@ -24,7 +24,7 @@ enum fd_kind_nr {
 #define WALK_GROUPS 1024   /* groups of a table; what does not fit is in no group */
 #define WALK_FINE 512      /* beyond, files are grouped by directory and sockets by less */
 #define WALK_INDEX 2048    /* of the hash */
-#define WALK_PROBES 16
+#define WALK_PROBES 8
 #define WALK_PATHS 65536   /* bytes of paths */
 #define WALK_PATH 1024     /* bytes of one path */
 #define WALK_DEPTH 128     /* components and mounts of one path */
@@ -118,12 +118,11 @@ static __always_inline struct walk *walk_at(__u32 slot)
 }
 
 /* walk_claim gives a free slot, or ~0. */
-static __always_inline __u32 walk_claim(void)
+__noinline __u32 walk_claim(__u32 slot)
 {
-	__u32 slot = bpf_get_smp_processor_id();
 	struct walk *w;
 
-	for (int i = 0; i < 4; i++, slot++) {
+	for (int i = 0; i < 3; i++, slot++) {
 		slot %= walk_slots - 1;
 		w = walk_at(slot);
 		if (w && __sync_val_compare_and_swap(&w->busy, 0, 1) == 0)
@@ -195,9 +194,16 @@ static long path_step(__u32 i, struct path_walk *c)
 	return 0;
 }
 
-/* path_add appends a path to the slot's and returns where it begins; ~0 where there is no room. */
-static __noinline __u32 path_add(__u32 slot, struct dentry *d, struct vfsmount *mnt)
+/*
+ * path_add appends a path to the slot's and returns where it begins; ~0 where there is no room.
+ *
+ * It is global, as others below, so that the verifier looks at it once and not with each caller:
+ * that is most of the time in which a program is loaded.
+ */
+__noinline __u32 path_add(__u32 slot, __u64 dentry, __u64 mount)
 {
+	struct dentry *d = (void *)dentry;
+	struct vfsmount *mnt = (void *)mount;
 	struct path_walk c = {.d = d, .mnt = mnt, .slot = slot};
 	struct walk *w = walk_at(slot);
 	__u32 start;
@@ -259,7 +265,7 @@ static __always_inline __u32 group_hash(struct fd_group *k)
 
 /* group_find gives the place of the slot's key among its groups, a new one where there is none
  * (then its count is 0); ~0 where there is no room. */
-static __noinline __u32 group_find(__u32 slot)
+__noinline __u32 group_find(__u32 slot)
 {
 	struct walk *w = walk_at(slot);
 	struct fd_group *g;
@@ -317,15 +323,21 @@ static __always_inline void read_inet(struct fd_group *k, struct sock *sk, __u16
 }
 
 /* key_socket tells a socket apart. */
-static __always_inline void key_socket(struct walk *w, struct fd_group *k, struct file *f, bool coarse)
+__noinline int key_socket(__u32 slot, __u64 file, __u32 coarse)
 {
+	struct file *f = (void *)file;
 	struct socket *s = BPF_CORE_READ(f, private_data);
+	struct walk *w = walk_at(slot);
+	struct fd_group *k;
 	struct sock *sk;
 	__u16 family, protocol;
 
+	if (!w)
+		return 0;
+	k = &w->key;
 	k->kind = FD_SOCKET;
 	if (!s || !(sk = BPF_CORE_READ(s, sk)))
-		return;
+		return 0;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	switch (family) {
 	case 1:
@@ -346,19 +358,19 @@ static __always_inline void key_socket(struct walk *w, struct fd_group *k, struc
 			/* Accepted sockets share the address of their listener. */
 			k->ident = (__u64)a;
 		}
-		return;
+		return 0;
 	case 16:
 		k->kind = FD_NETLINK;
-		return;
+		return 0;
 	case 17:
 		k->kind = FD_PACKET;
-		return;
+		return 0;
 	case 2:
 	case 10:
 		break;
 	default:
 		k->state = family;
-		return;
+		return 0;
 	}
 	protocol = BPF_CORE_READ(sk, sk_protocol);
 	read_inet(k, sk, family);
@@ -378,9 +390,9 @@ static __always_inline void key_socket(struct walk *w, struct fd_group *k, struc
 		k->kind = FD_RAW;
 	}
 	if (k->kind == FD_TCP && k->state == 10 /* listening */)
-		return;
+		return 0;
 	if (!k->rport) /* unconnected: only its own address tells it apart */
-		return;
+		return 0;
 	/* Connections to one peer are alike, and so are those that one port accepted from it. */
 	if (k->flags & GROUP_BOUND) {
 		k->rport = 0;
@@ -391,16 +403,25 @@ static __always_inline void key_socket(struct walk *w, struct fd_group *k, struc
 		if (coarse)
 			k->rport = 0;
 	}
+	return 0;
 }
 
 /* key_file tells any other descriptor apart. */
-static __always_inline void key_file(struct fd_group *k, struct file *f, struct inode *ino, __u16 mode, bool coarse)
+__noinline int key_file(__u32 slot, __u64 file, __u32 coarse)
 {
+	struct file *f = (void *)file;
+	struct inode *ino = BPF_CORE_READ(f, f_inode);
+	struct walk *w = walk_at(slot);
+	struct fd_group *k;
 	struct dentry *d = BPF_CORE_READ(f, f_path.dentry);
 	struct super_block *sb = BPF_CORE_READ(ino, i_sb);
 	__u64 magic = BPF_CORE_READ(sb, s_magic);
+	__u16 mode = BPF_CORE_READ(ino, i_mode);
 	__u32 rdev;
 
+	if (!w)
+		return 0;
+	k = &w->key;
 	k->inode = BPF_CORE_READ(ino, i_ino);
 	k->dev = BPF_CORE_READ(sb, s_dev);
 	if (magic == MAGIC_ANON || magic == MAGIC_PIDFS) {
@@ -408,13 +429,13 @@ static __always_inline void key_file(struct fd_group *k, struct file *f, struct 
 		k->inode = 0;
 		if (magic == MAGIC_ANON)
 			bpf_probe_read_kernel_str(k->remote, sizeof(k->remote), BPF_CORE_READ(d, d_name.name));
-		return;
+		return 0;
 	}
 	switch (mode & S_FMT) {
 	case 0010000:
 		if (magic == MAGIC_PIPE) {
 			k->kind = FD_PIPE;
-			return;
+			return 0;
 		}
 		k->kind = FD_FIFO;
 		break;
@@ -428,7 +449,7 @@ static __always_inline void key_file(struct fd_group *k, struct file *f, struct 
 		case 136 ... 143:
 			k->kind = FD_TTY;
 		}
-		return;
+		return 0;
 	case 0040000:
 		k->kind = FD_DIR;
 		break;
@@ -441,11 +462,12 @@ static __always_inline void key_file(struct fd_group *k, struct file *f, struct 
 			if (*(__u32 *)name == 0x666d656d /* memf */ && name[4] == 'd' && name[5] == ':') {
 				k->kind = FD_MEMFD;
 				__builtin_memcpy(k->remote, name, sizeof(k->remote));
-				return;
+				return 0;
 			}
 		}
 	}
 	k->ident = (__u64)(coarse ? BPF_CORE_READ(d, d_parent) : d);
+	return 0;
 }
 
 /* name_group appends the path of a new group. */
@@ -458,7 +480,7 @@ static __always_inline __u32 name_group(__u32 slot, struct walk *w, struct fd_gr
 	case FD_DEVICE:
 	case FD_TTY:
 	case FD_MEMFD:
-		return path_add(slot, BPF_CORE_READ(f, f_path.dentry), BPF_CORE_READ(f, f_path.mnt));
+		return path_add(slot, (__u64)BPF_CORE_READ(f, f_path.dentry), (__u64)BPF_CORE_READ(f, f_path.mnt));
 	case FD_UNIX:
 		if (k->ident)
 			return path_unix(w, (void *)k->ident);
@@ -500,10 +522,10 @@ static long walk_bit(__u32 bit, struct bit_walk *c)
 		k->flags = GROUP_COARSE;
 	mode = BPF_CORE_READ(ino, i_mode);
 	if ((mode & S_FMT) == 0140000) {
-		key_socket(w, k, f, coarse);
+		key_socket(c->slot, (__u64)f, coarse);
 		k->inode = BPF_CORE_READ(ino, i_ino);
 	} else {
-		key_file(k, f, ino, mode, coarse);
+		key_file(c->slot, (__u64)f, coarse);
 	}
 	w->by_kind[k->kind & (WALK_KINDS - 1)]++;
 	i = group_find(c->slot);

@@ -61,15 +61,8 @@ func readGroup(b []byte) (g fdGroup) {
 	return g
 }
 
-// tableParts is what a walk of a table has left: its groups and paths.
-type tableParts struct {
-	groups []byte
-	paths  []byte
-	lost   bool // groups or paths found no room in the ring
-}
-
 // table makes the table of what the kernel has grouped. Counts by kind are exact; groups are bounded.
-func (p *tableParts) table(open int64, highest int64, byKind []byte, nameless uint32) *evidence.FDTable {
+func (p *parts) table(open int64, highest int64, byKind []byte, nameless uint32) *evidence.FDTable {
 	t := &evidence.FDTable{Open: open, Highest: highest, ByKind: map[evidence.FDKind]int64{}}
 	for i := range fdKinds {
 		if n := le.Uint32(byKind[4*i:]); n > 0 {
@@ -106,7 +99,7 @@ func (p *tableParts) table(open int64, highest int64, byKind []byte, nameless ui
 }
 
 // group says in words what a group is.
-func (p *tableParts) group(g *fdGroup) evidence.FDGroup {
+func (p *parts) group(g *fdGroup) evidence.FDGroup {
 	out := evidence.FDGroup{Count: int64(g.count), Lowest: g.lowest, Highest: g.highest, Kind: evidence.FDOther}
 	if int(g.kind) < len(fdKinds) {
 		out.Kind = fdKinds[g.kind]
@@ -149,7 +142,7 @@ func (p *tableParts) group(g *fdGroup) evidence.FDGroup {
 }
 
 // inet fills in the addresses of a connection.
-func (p *tableParts) inet(g *fdGroup, out *evidence.FDGroup) {
+func (p *parts) inet(g *fdGroup, out *evidence.FDGroup) {
 	if g.firstRport == 0 { // unconnected
 		out.Local = address(g.local, g.firstLp)
 		return
@@ -214,14 +207,7 @@ func unixState(n uint16) string {
 	return ""
 }
 
-// path reads one path that the kernel wrote, its components from the innermost outward.
-func (p *tableParts) path(at uint32) string {
-	if uint64(at) >= uint64(len(p.paths)) {
-		return ""
-	}
-	return readPath(p.paths[at:])
-}
-
+// readPath reads a path, its components from the innermost outward.
 func readPath(b []byte) string {
 	if len(b) == 0 {
 		return ""

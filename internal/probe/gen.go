@@ -4,3 +4,5 @@ package probe
 // -mcpu=v3 gives atomic operations that return a value (Linux 5.12).
 //
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types process process.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types signal signal.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types syscall syscall.bpf.c -- -mcpu=v3 -Wall -Werror

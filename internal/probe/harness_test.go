@@ -168,7 +168,7 @@ func command(t *testing.T, mode string, args ...string) *kid {
 	}
 	k := &kid{Cmd: exec.Command(self), t: t}
 	k.Env = append(os.Environ(), childMode+"="+strings.Join(append([]string{mode}, args...), " "))
-	k.Stderr = os.Stderr
+	k.Stderr, k.out = os.Stderr, bufio.NewReader(nil)
 	return k
 }
 

@@ -42,6 +42,8 @@ type Event struct {
 // that order: exit, which forgets the process, stands last.
 var All = []*Probe{
 	forkProbe,
+	syscallProbe,
 	execProbe,
+	signalProbe,
 	exitProbe,
 }

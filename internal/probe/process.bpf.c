@@ -72,7 +72,7 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	p = bpf_map_lookup_elem(&tree, &tgid);
 	if (!p)
 		return 0;
-	slot = walk_claim();
+	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (!w) {
 		count_lost(EV_EXEC);
@@ -81,7 +81,7 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	w->root = BPF_CORE_READ(t, fs, root.dentry);
 	w->root_mnt = BPF_CORE_READ(t, fs, root.mnt);
 	w->paths.n = 0;
-	path_add(slot, BPF_CORE_READ(bprm, file, f_path.dentry), BPF_CORE_READ(bprm, file, f_path.mnt));
+	path_add(slot, (__u64)BPF_CORE_READ(bprm, file, f_path.dentry), (__u64)BPF_CORE_READ(bprm, file, f_path.mnt));
 	n = w->paths.n & (WALK_PATHS - 1);
 	start = BPF_CORE_READ(t, mm, arg_start);
 	end = BPF_CORE_READ(t, mm, arg_end);
@@ -246,7 +246,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	/* Two threads that exit at once may both see that none is left: the first one reports. */
 	if (bpf_map_delete_elem(&tree, &tgid))
 		return 0;
-	slot = walk_claim();
+	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (w && walk_table(slot, t)) {
 		id = bpf_ktime_get_boot_ns() << 4 | slot;

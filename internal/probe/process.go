@@ -128,7 +128,8 @@ func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	if id == 0 {
 		return d
 	}
-	parts := s.tables.take(id, u32(8) > 0)
+	parts := s.parts.take(id)
+	parts.lost = parts.groups == nil && u32(8) > 0
 	d.FDs = parts.table(int64(u32(6)), int64(u32(7)), raw[exitByKind:], uint32(u32(9)))
 	d.FDs.At, d.FDs.PID = o.Time(), o.PID
 	d.FDs.SoftLimit, d.FDs.HardLimit = limit(uint64(u64(6))), limit(uint64(u64(7)))
@@ -161,7 +162,7 @@ func limit(v uint64) int64 {
 
 func decodeGroups(s *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 	if len(raw) >= headerSize+16 {
-		s.tables.of(le.Uint64(raw[headerSize:])).groups = append([]byte(nil), raw[headerSize+16:]...)
+		s.parts.of(le.Uint64(raw[headerSize:])).groups = append([]byte(nil), raw[headerSize+16:]...)
 	}
 	return nil
 }
@@ -171,36 +172,6 @@ func decodePaths(s *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 		return nil
 	}
 	n := min(int(le.Uint32(raw[headerSize+8:])), len(raw)-pathsHeader)
-	s.tables.of(le.Uint64(raw[headerSize:])).paths = append([]byte(nil), raw[pathsHeader:pathsHeader+n]...)
+	s.parts.of(le.Uint64(raw[headerSize:])).paths = append([]byte(nil), raw[pathsHeader:pathsHeader+n]...)
 	return nil
-}
-
-// pendingTables hold the parts of tables until the exit that they belong to.
-type pendingTables struct {
-	all map[uint64]*tableParts
-}
-
-const maxPending = 256 // their exits were lost
-
-func (p *pendingTables) of(id uint64) *tableParts {
-	if t := p.all[id]; t != nil {
-		return t
-	}
-	if len(p.all) >= maxPending || p.all == nil {
-		p.all = map[uint64]*tableParts{}
-	}
-	t := new(tableParts)
-	p.all[id] = t
-	return t
-}
-
-// take gives the parts and forgets them. Where there should be groups and are none, they were lost.
-func (p *pendingTables) take(id uint64, groups bool) *tableParts {
-	t := p.all[id]
-	delete(p.all, id)
-	if t == nil {
-		t = new(tableParts)
-	}
-	t.lost = groups && t.groups == nil
-	return t
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -195,8 +196,7 @@ func TestTableAtDeath(t *testing.T) {
 			o, e := w.exitOf(k.pid)
 			defer func() {
 				if t.Failed() {
-					b, _ := json.MarshalIndent(e, "", " ")
-					t.Logf("%s", b)
+					t.Logf("%+v\n%+v", e, e.FDs)
 				}
 			}()
 			if e.ExitCode != want.code || e.Signal != want.signal {
@@ -208,12 +208,18 @@ func TestTableAtDeath(t *testing.T) {
 			if e.EnderTID != ender {
 				t.Errorf("ended by thread %d, want %d", e.EnderTID, ender)
 			}
-			if o.TID != 0 || !strings.HasPrefix(o.Comm, "probe") {
+			if o.TID != 0 || o.Comm != ownComm() {
 				t.Errorf("thread %d, comm %q", o.TID, o.Comm)
 			}
 			checkTable(t, e.FDs, table, dir, listener, port)
 		})
 	}
+}
+
+// ownComm is the command name of this program, and of what it starts.
+func ownComm() string {
+	name := filepath.Base(os.Args[0])
+	return name[:min(len(name), 15)]
 }
 
 // checkTable compares a table of the kernel's with that of /proc.

@@ -58,8 +58,10 @@ type Set struct {
 	wall   atomic.Int64 // Unix time less boot time, nanoseconds
 	comms  map[[16]byte]string
 
-	flush  flusher
-	tables pendingTables
+	lookedAt time.Time // when decodeAddress last read /proc
+
+	flush flusher
+	parts pending
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
