@@ -25,14 +25,16 @@ var (
 
 // Entry is a case in a list.
 type Entry struct {
-	ID         string
-	OpenedAt   time.Time
-	Kind       evidence.CaseKind
-	Command    []string
-	Cause      string              // of the first finding; empty: unexplained
-	Confidence evidence.Confidence // of the first finding
-	Summary    string              // of the first finding
-	ExitCode   int32               // 0 for a warning
+	ID         string              `json:"id"`
+	OpenedAt   time.Time           `json:"openedAt"`
+	Kind       evidence.CaseKind   `json:"kind"`
+	Command    []string            `json:"command,omitempty"`
+	Cause      string              `json:"cause,omitzero"`      // of the first finding; empty: unexplained
+	Confidence evidence.Confidence `json:"confidence,omitzero"` // of the first finding
+	Title      string              `json:"title,omitzero"`      // of the first finding
+	Summary    string              `json:"summary,omitzero"`    // of the first finding
+	ExitCode   int32               `json:"exitCode"`            // 0 for a warning
+	Signal     evidence.Signal     `json:"signal,omitzero"`     // that ended it
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -77,10 +79,11 @@ func (b *Book) List() ([]Entry, []Problem, error) {
 func entry(c *evidence.Case) Entry {
 	e := Entry{ID: c.ID, OpenedAt: c.OpenedAt, Kind: c.Kind, Command: c.Subject.Command}
 	if len(c.Findings) > 0 {
-		e.Cause, e.Confidence, e.Summary = c.Findings[0].Cause, c.Findings[0].Confidence, c.Findings[0].Summary
+		first := &c.Findings[0]
+		e.Cause, e.Confidence, e.Title, e.Summary = first.Cause, first.Confidence, first.Title, first.Summary
 	}
 	if c.Death != nil {
-		e.ExitCode = c.Death.ExitCode
+		e.ExitCode, e.Signal = c.Death.ExitCode, c.Death.Signal
 	}
 	return e
 }
