@@ -84,10 +84,8 @@ const (
 )
 
 var (
-	certain    = []evidence.Confidence{evidence.Certain}
-	likelyUp   = []evidence.Confidence{evidence.Certain, evidence.Likely}
-	likely     = []evidence.Confidence{evidence.Likely}
-	notCertain = []evidence.Confidence{evidence.Likely, evidence.Possible}
+	certain  = []evidence.Confidence{evidence.Certain}
+	likelyUp = []evidence.Confidence{evidence.Certain, evidence.Likely}
 
 	// weakest are the findings that say how a program ended and not why.
 	weakest = []string{"exit-error", "killed", "finished", "unexplained"}

@@ -19,8 +19,6 @@ func numbered(n int) func(*Run) {
 	}
 }
 
-func await(text string) func(*Run) { return func(r *Run) { r.Await(text) } }
-
 // endAfter sends sig to comm once the program wrote text.
 func endAfter(text, comm string, sig syscall.Signal) func(*Run) {
 	return func(r *Run) {

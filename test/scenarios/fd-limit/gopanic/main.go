@@ -8,6 +8,8 @@ import (
 
 type shard struct{ f *os.File }
 
+var all []*shard
+
 func openShard(n int) *shard {
 	f, err := os.OpenFile(fmt.Sprintf("shard-%03d", n%7), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -17,7 +19,6 @@ func openShard(n int) *shard {
 }
 
 func main() {
-	var all []*shard
 	for n := 0; ; n++ {
 		s := openShard(n)
 		all = append(all, s)

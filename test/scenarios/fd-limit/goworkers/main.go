@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+var kept, clients []net.Conn
+
 func main() {
 	l, err := net.Listen("unix", "w.sock")
 	if err != nil {
@@ -16,7 +18,6 @@ func main() {
 	}
 	var failed atomic.Bool
 	go func() {
-		var kept []net.Conn
 		for {
 			c, err := l.Accept()
 			if err != nil {
@@ -26,7 +27,6 @@ func main() {
 			kept = append(kept, c)
 		}
 	}()
-	var clients []net.Conn
 	for range 28 {
 		c, err := net.Dial("unix", "w.sock")
 		if err != nil {

@@ -6,12 +6,13 @@ import (
 	"os"
 )
 
+var kept []net.Conn
+
 func main() {
 	l, err := net.Listen("tcp", "127.0.0.1:6400")
 	if err != nil {
 		os.Exit(90)
 	}
-	var kept []net.Conn
 	for {
 		c, err := net.Dial("tcp", "127.0.0.1:6400")
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 )
 
+var stock map[string]int // never made
+
 type invoice struct{ lines []int }
 
 func (i *invoice) total(n int) int { return i.lines[n] }
@@ -31,8 +33,7 @@ func main() {
 	case "goroutine":
 		done := make(chan bool)
 		go func() {
-			var m map[string]int
-			m["a"] = 1
+			stock["anvil"] = 1
 		}()
 		<-done
 	case "recovered":
