@@ -175,3 +175,84 @@ func TestStackOverflow(t *testing.T) {
 		t.Errorf("%d frames\n%s", len(tr.Frames), dump(tr))
 	}
 }
+
+// TestSignalFrameByUnwindInfo goes through a signal frame by libc's own description of it, which is
+// made of expressions.
+func TestSignalFrameByUnwindInfo(t *testing.T) {
+	prog := build(t, "gcc", "crash.c", "-O2", "-pthread", "-fno-optimize-sibling-calls")
+	s := runUntil(t, 2, prog, "handler")
+	ctx := s.context(t)
+	want := newResolver(t).Unwind(ctx)
+	r := New(Options{noTrampolines: true})
+	defer r.Close()
+	got := r.Unwind(ctx)
+	if got.By != byEHFrame || !slices.Equal(got.Frames, want.Frames) || !strings.Contains(want.By, bySignal) || got.Interrupted() == nil {
+		t.Errorf("got %s\nwant %s", dump(got), dump(want))
+	}
+}
+
+// TestPLT stops at every instruction of a PLT entry, whose frame an expression of the program
+// counter describes.
+func TestPLT(t *testing.T) {
+	needAMD64(t)
+	prog := build(t, "gcc", "crash.c", "-O2", "-no-pie", "-Wl,-z,lazy", "-fcf-protection=none", "-pthread")
+	f := openImage(t, prog)
+	plt := f.section(".plt")
+	if plt == nil || plt.size < 48 {
+		t.Skip("needs a lazy PLT: this linker makes none")
+	}
+	main, _ := f.symbolValue("main")
+	ra := uint64(0)
+	for v := main; ra == 0; v++ { // behind a call in main
+		if code := f.code(v); code[0] == 0xe8 {
+			ra = v + 5
+		}
+	}
+	for off := range uint64(16) {
+		if off != 0 && off != 6 && off != 11 {
+			continue
+		}
+		stack := make([]byte, 64)
+		at := 0
+		if off == 11 { // the entry has pushed its number
+			le.PutUint64(stack, 3)
+			at = 8
+		}
+		le.PutUint64(stack[at:], ra)
+		tr := newResolver(t).Unwind(&Context{Arch: "amd64", PC: plt.addr + 32 + off, SP: 0x7000, Regs: make([]uint64, 21), Stack: stack, Maps: []Mapping{mappingOf(f, prog, 0)}})
+		if len(tr.Frames) < 2 || tr.Frames[0].Function != "" || tr.Frames[1].PC != ra || tr.Frames[1].Function != "main" || tr.Frames[1].Guess {
+			t.Errorf("at %d: %s", off, dump(tr))
+		}
+	}
+}
+
+// TestEval has one expression for each kind of operation, and those that must be refused.
+func TestEval(t *testing.T) {
+	reg := func(n uint64) (uint64, bool) { return n * 100, n < 20 }
+	mem := func(a uint64) (uint64, bool) { return a + 1, a < 1000 }
+	for _, c := range []struct {
+		expr string
+		want uint64
+		bad  bool
+	}{
+		{"\x77\x08\x80\x00\x3f\x1a\x3b\x2a\x33\x24\x22", 700 + 8, false},     // a PLT's, pc&15 < 11
+		{"\x77\x08\x80\x0c\x3f\x1a\x3b\x2a\x33\x24\x22", 700 + 8 + 8, false}, // and from there on
+		{"\x08\x05\x06", 6, false},                           // deref
+		{"\x0a\xff\x01\x94\x01", 0, false},                   // deref_size 1 of 511
+		{"\x35\x12\x1e", 25, false},                          // dup mul
+		{"\x31\x32\x33\x17", 2, false},                       // rot
+		{"\x31\x32\x16\x1c", 1, false},                       // swap minus
+		{"\x09\xff\x19", 1, false},                           // abs -1
+		{"\x31\x28\x01\x00\x35\x36", 6, false},               // bra over lit5
+		{"\x2f\xfd\xff", 0, true},                            // skip for ever
+		{"\x31\x30\x1b", 0, true}, {"\x31\x30\x1d", 0, true}, // by zero
+		{"\x06", 0, true}, {"", 0, true}, {"\x13", 0, true}, {"\x0e\x01", 0, true}, // empty stack, cut short
+		{"\x0b\xff\x7f\x06", 0, true}, {"\x92\x20\x00", 0, true}, {"\xf0", 0, true}, // no such memory, register, operation
+		{"\x12\x2f\xfc\xff", 0, true}, {"\x2f\x00\x80", 0, true}, {"\x31\x15\x09", 0, true}, // grows for ever, out of it, picks too deep
+	} {
+		got, ok := eval([]byte(c.expr), nil, reg, mem)
+		if ok == c.bad || ok && got != c.want {
+			t.Errorf("% x: %d, %v, want %d", c.expr, got, ok, c.want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ type cpu struct {
 // DWARF columns.
 const (
 	amdFP, amdSP = 6, 7
+	amdRIP       = 16
 	armFP, armLR = 29, 30
 	armSP        = 31
 )

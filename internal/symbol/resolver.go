@@ -16,6 +16,8 @@ type Options struct {
 	MaxFrames  int           // of one Trace, 128 if 0
 	DebugDirs  []string      // where separate debug files are looked for, below the root and here; /usr/lib/debug if nil
 	LineTime   time.Duration // spent at most on DWARF for one Trace, 50 ms if 0, none if negative
+
+	noTrampolines bool // for tests: signal frames by unwind information alone
 }
 
 // Resolver unwinds stacks and names addresses. It keeps binaries open, mapped and indexed by

@@ -144,17 +144,13 @@ func runUntilEnv(t testing.TB, nth int, env []string, argv ...string) stopped {
 // context copies from a stopped process what a probe would.
 func (s stopped) context(t testing.TB) *Context {
 	t.Helper()
-	var r unix.PtraceRegs
-	if err := unix.PtraceGetRegs(s.tid, &r); err != nil {
-		t.Fatal(err)
-	}
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", s.pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := &Context{
-		Arch: "amd64", PC: r.Rip, SP: r.Rsp, PID: s.pid, Maps: ParseMaps(maps),
-		Regs: []uint64{r.R15, r.R14, r.R13, r.R12, r.Rbp, r.Rbx, r.R11, r.R10, r.R9, r.R8, r.Rax, r.Rcx, r.Rdx, r.Rsi, r.Rdi, r.Orig_rax, r.Rip, r.Cs, r.Eflags, r.Rsp, r.Ss},
+	ctx := &Context{Arch: runtime.GOARCH, PID: s.pid, Maps: ParseMaps(maps)}
+	if err := readRegisters(s.tid, ctx); err != nil {
+		t.Fatal(err)
 	}
 	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", s.pid))
 	if err != nil {
@@ -162,8 +158,8 @@ func (s stopped) context(t testing.TB) *Context {
 	}
 	defer mem.Close() //nolint:errcheck // test
 	for len(ctx.Stack) < 32<<10 {
-		page := make([]byte, min(4096-(r.Rsp+uint64(len(ctx.Stack)))%4096, uint64(32<<10-len(ctx.Stack))))
-		n, err := mem.ReadAt(page, int64(r.Rsp)+int64(len(ctx.Stack)))
+		page := make([]byte, min(4096-(ctx.SP+uint64(len(ctx.Stack)))%4096, uint64(32<<10-len(ctx.Stack))))
+		n, err := mem.ReadAt(page, int64(ctx.SP)+int64(len(ctx.Stack)))
 		if err != nil && len(ctx.Stack) < 4096 {
 			n = len(page) // a stack that overflowed: its pointer is already below what can be read
 			clear(page)

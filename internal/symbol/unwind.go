@@ -213,7 +213,7 @@ func (u *unwinder) step(s *spot, mod *module, vaddr uint64) (outcome, string) {
 		}
 		return u.stepFP(s)
 	}
-	if code := mod.img.code(vaddr); !s.exact || len(u.spots) == 0 {
+	if code := mod.img.code(vaddr); !u.r.opts.noTrampolines {
 		// A return address into the trampoline is its first instruction.
 		if first := mod.img.code(vaddr + 1); !s.exact && isTrampoline(u.cpu.arm, first) || s.exact && isTrampoline(u.cpu.arm, code) {
 			if u.cpu.interrupted(u.word) {
@@ -295,6 +295,9 @@ func (u *unwinder) stepCFI(d *fde, vaddr uint64) outcome {
 		return stuck
 	}
 	old := u.cpu
+	if !old.arm {
+		old.set(amdRIP, old.pc) // the expression of a PLT asks for it
+	}
 	var cfa uint64
 	if row.cfaExpr != nil {
 		cfa, ok = eval(row.cfaExpr, nil, old.get, u.word)
