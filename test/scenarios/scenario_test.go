@@ -9,7 +9,7 @@
 //	go test ./test/scenarios -run 'Scenarios/fd-limit' one cause
 //	go test ./test/scenarios -bare                    the programs alone, without descry
 //	go test ./test/scenarios -matrix FILE             expected against found, as docs/judgement.md
-//	go test ./test/scenarios -store DIR               the cases, as DIR/CAUSE/NAME.json
+//	go test ./test/scenarios -store DIR               the cases, as internal/diagnose/testdata has them
 //
 // DESCRY_BIN names the command to test; without it, it is built.
 package scenarios
@@ -24,7 +24,7 @@ import (
 var (
 	bareOnly   = flag.Bool("bare", false, "run the programs alone, without descry")
 	matrixFile = flag.String("matrix", "", "write expected against found as Markdown to this file")
-	storeDir   = flag.String("store", "", "write each case to DIR/CAUSE/NAME.json")
+	storeDir   = flag.String("store", "", "write cases as internal/diagnose/testdata has them below this folder")
 	skipBare   = flag.Bool("nobare", false, "do not run the programs bare first: half the time, no comparison")
 )
 

@@ -142,7 +142,7 @@ func (s *Scenario) test(t *testing.T, bin string, uid uint32) {
 	}
 	caseFile := filepath.Join(filepath.Dir(dir), "case.json")
 	under := &Run{t: t, s: s, dir: dir, watched: true, uid: uid}
-	under.play([]string{bin, "run", "--report", caseFile, "--"})
+	under.play([]string{bin, "run", "--report", caseFile, "--cases", filepath.Join(filepath.Dir(dir), "cases"), "--"})
 	f := &found{s: s, cause: "unexplained", unprivileged: uid != 0}
 	defer func() {
 		results.Lock()
@@ -253,7 +253,7 @@ func (r *Run) judge(f *found, bare *Run, caseFile string, bad func(string, ...an
 		bad("descry said nothing")
 	}
 	if *storeDir != "" {
-		if err := store(s, caseFile); err != nil {
+		if err := store(f, caseFile); err != nil {
 			bad("store: %v", err)
 		}
 	}
@@ -311,14 +311,48 @@ func keep(s *Scenario, file string) string {
 	return name
 }
 
-func store(s *Scenario, file string) error {
+var storing sync.Mutex
+
+// store writes a case that was judged rightly as internal/diagnose keeps them: DIR/CAUSE/NAME.json,
+// and what is to be found in DIR/CAUSE/expect.txt. A near miss belongs to the cause that it resembles.
+func store(f *found, file string) error {
+	if f.verdict() != "right" || f.unprivileged {
+		return nil
+	}
+	storing.Lock()
+	defer storing.Unlock()
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(*storeDir, s.Cause)
+	cause, sort := f.s.Cause, "positive"
+	if len(f.s.Never) > 0 && f.s.Kind != "" {
+		cause, sort = f.s.Never[0], "near-miss"
+		if f.s.Kind == Pair {
+			sort = "bystander"
+		}
+	}
+	dir := filepath.Join(*storeDir, cause)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, s.Name+".json"), b, 0o644)
+	name := sort + "-real-" + f.s.Name
+	if err := os.WriteFile(filepath.Join(dir, name+".json"), b, 0o644); err != nil {
+		return err
+	}
+	expect := filepath.Join(dir, "expect.txt")
+	old, err := os.ReadFile(expect)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(old)), "\n"), func(l string) bool {
+		return l == "" || strings.HasPrefix(l, name+" ")
+	})
+	want := f.cause
+	if f.confidence != "" {
+		want += " " + string(f.confidence)
+	}
+	lines = append(lines, name+" "+want)
+	slices.Sort(lines) // "#" sorts before the names
+	return os.WriteFile(expect, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
