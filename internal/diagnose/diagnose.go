@@ -98,6 +98,9 @@ func Judge(c *evidence.Case) {
 	for i := range c.Symptoms {
 		c.Symptoms[i].Evidence = tidy(c.Symptoms[i].Evidence, len(c.Timeline))
 	}
+	if !v.dead() || v.How == endNotStarted {
+		return // nothing has come to its end, or nothing had begun
+	}
 	for _, cause := range All {
 		if found[cause.ID] || cause.Absent == nil {
 			continue

@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"time"
+
 	e "github.com/descry-dev/descry/internal/evidence"
 )
 
@@ -72,6 +74,8 @@ func madeMore() []madeCase {
 	ns := mk("/srv/nosuch")
 	ns.c.Death.NotStarted, ns.c.Death.StartErrno = true, e.ENOENT
 	ns.c.Death.ExitCode = 127
+	ns.c.Death.At = time.Unix(0, wallBase).UTC()
+	ns.c.OpenedAt = ns.c.Death.At
 	ns.c.Timeline = nil
 	ns.at(0, tid, &e.ExecFailed{Path: "/srv/nosuch", Errno: e.ENOENT, Count: 1})
 	ns.c.LastOutput = nil

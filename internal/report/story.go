@@ -1,0 +1,295 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// row is one line of the story.
+type row struct {
+	boot   int64
+	when   string
+	what   string
+	source string
+	score  int
+}
+
+const maxRows = 12
+
+// end is the boot time that the story counts back from.
+func end(c *evidence.Case) int64 {
+	if c.Death != nil && c.Death.BootNanos != 0 {
+		return c.Death.BootNanos
+	}
+	t := int64(0)
+	for i := range c.Timeline {
+		t = max(t, c.Timeline[i].BootNanos)
+	}
+	return t
+}
+
+// story picks what tells most: first what the findings cite, then what is decisive, at most
+// maxRows, in order of time. Alike observations stand together in one row.
+func story(c *evidence.Case) []row {
+	cited := map[int]int{}
+	for k, f := range c.Findings {
+		for _, i := range f.Evidence {
+			cited[i] = max(cited[i], 100-10*min(k, 3))
+		}
+	}
+	for _, s := range c.Symptoms {
+		for _, i := range s.Evidence {
+			cited[i] = max(cited[i], 60)
+		}
+	}
+	fatal := map[int32]bool{}
+	for i := range c.Timeline {
+		if _, ok := c.Timeline[i].Detail.(*evidence.SignalFatal); ok {
+			fatal[c.Timeline[i].PID] = true
+		}
+	}
+	var rows []row
+	at := map[string]int{} // key of alike ones → row
+	for i := range c.Timeline {
+		o := &c.Timeline[i]
+		if o.Detail == nil {
+			continue
+		}
+		if t, ok := o.Detail.(*evidence.ThreadFailures); ok {
+			rows = append(rows, failures(c, o, t, cited[i])...)
+			continue
+		}
+		if e, ok := o.Detail.(*evidence.Exit); ok && fatal[o.PID] && e.Signal != 0 {
+			continue // the signal says it
+		}
+		what, key, base := describe(o)
+		score := max(base, cited[i])
+		if what == "" || score <= 0 {
+			continue
+		}
+		r := row{boot: o.BootNanos, what: what, source: whoSaw(c, o), score: score}
+		key = fmt.Sprintf("%d %s %s", o.PID, o.Kind(), key)
+		if k, ok := at[key]; ok && cited[i] == 0 || ok && rows[k].what == what {
+			// The latest of alike ones carries the count.
+			if rows[k].score < r.score {
+				rows[k].score = r.score
+			}
+			if o.Kind() != evidence.KindProcess {
+				rows[k].what = what
+			}
+			continue
+		}
+		at[key] = len(rows)
+		rows = append(rows, r)
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return -cmp.Compare(a.score, b.score) })
+	if len(rows) > maxRows {
+		rows = rows[:maxRows]
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.boot, b.boot) })
+	zero := end(c)
+	for i := range rows {
+		rows[i].when = relative(zero - rows[i].boot)
+	}
+	return rows
+}
+
+// whoSaw is the source of an observation, with the process and thread where they are not the main ones.
+func whoSaw(c *evidence.Case, o *evidence.Observation) string {
+	s := sourceName(o.Source)
+	if o.PID != 0 && o.PID != c.Subject.PID {
+		s += fmt.Sprintf(", %s (pid %d)", middle(clean(o.Comm), 15), o.PID)
+	}
+	if o.TID != 0 && o.TID != o.PID {
+		s += fmt.Sprintf(", thread %d", o.TID)
+	}
+	return s
+}
+
+// failures are the last failed calls of a thread, each at its own time: of the ending thread the
+// last three, of another only where a finding cites it.
+func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailures, cited int) []row {
+	n := 1
+	if t.Ender {
+		n = 2
+	}
+	if cited > 0 {
+		n = 3
+	}
+	if !t.Ender && cited == 0 {
+		return nil
+	}
+	var out []row
+	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
+		f := &t.Calls[k]
+		score := 40
+		if cited > 0 {
+			score = cited - 5*len(out)
+		}
+		what := clean(f.Call)
+		if f.Path != "" {
+			what += "(" + middle(clean(f.Path), 50) + ")"
+		} else if f.FD >= 0 && f.FD < 1<<30 {
+			what += fmt.Sprintf(" on descriptor %d", f.FD)
+		}
+		what += " failed: " + f.Errno.String()
+		if f.Count > 1 {
+			what += fmt.Sprintf(", %s in a row", times(f.Count))
+		}
+		r := row{boot: f.BootNanos, what: what, source: whoSaw(c, o), score: score}
+		out = append(out, r)
+	}
+	return out
+}
+
+// describe says an observation in a few words, with a key that alike ones share, and how much it
+// tells where nothing cites it; 0: only when cited.
+func describe(o *evidence.Observation) (what, key string, score int) {
+	switch d := o.Detail.(type) {
+	case *evidence.Exec:
+		return "executed " + middle(clean(d.Path), 60), d.Path, 0
+	case *evidence.ExecFailed:
+		return fmt.Sprintf("could not execute %s: %s", middle(clean(d.Path), 60), d.Errno), d.Path, 50
+	case *evidence.Exit:
+		if d.Signal != 0 {
+			return "died of " + d.Signal.String(), "", 55
+		}
+		return fmt.Sprintf("exited with code %d", d.ExitCode), "", 55
+	case *evidence.SignalSent:
+		by := fmt.Sprintf("process %d", d.Sender)
+		switch {
+		case d.Sender == 0:
+			by = "the kernel"
+		case d.SenderComm != "":
+			by = fmt.Sprintf("%s (pid %d)", clean(d.SenderComm), d.Sender)
+		}
+		s := fmt.Sprintf("%s sent by %s", d.Signal, by)
+		if d.Ignored {
+			s += ", ignored"
+		}
+		score := 30
+		switch d.Signal {
+		case evidence.SIGTERM, evidence.SIGKILL, evidence.SIGINT, evidence.SIGQUIT, evidence.SIGABRT:
+			score = 50
+		}
+		return s, s, score
+	case *evidence.SignalFatal:
+		return fault(d), d.Signal.String(), 70
+	case *evidence.SignalCaught:
+		return fault(&d.SignalFatal) + ", taken by a handler", d.Signal.String(), 25
+	case *evidence.OOM:
+		s := "chosen by the kernel's OOM killer"
+		if d.GlobalKnown && d.Global {
+			s += ": the machine is out of memory"
+		} else if d.GlobalKnown {
+			s += ": its cgroup is at its limit"
+		}
+		return s, "", 90
+	case *evidence.FDRefused:
+		s := fmt.Sprintf("%s refused a descriptor: %s", clean(d.Call), d.Errno)
+		if d.Path != "" {
+			s += " for " + middle(clean(d.Path), 40)
+		}
+		if d.Count > 1 {
+			s += ", " + times(d.Count)
+		}
+		if d.Open > 0 && d.SoftLimit > 0 {
+			s += fmt.Sprintf(" (%d of %d open)", d.Open, d.SoftLimit)
+		}
+		return s, d.Call + d.Errno.String(), 50
+	case *evidence.FDGrown:
+		s := fmt.Sprintf("descriptor %d", d.FD)
+		if d.FDKind != "" {
+			s += ": " + join(string(d.FDKind), d.State, d.Peer, d.Path)
+		}
+		return middle(clean(s), 70) + in(d.Trace), "", 0
+	case *evidence.InotifyRefused:
+		return fmt.Sprintf("%s refused: %s, %s", clean(d.Call), d.Errno, times(max(d.Count, 1))), d.Call, 50
+	case *evidence.AddressRefused:
+		return fmt.Sprintf("%s(%s) refused: %s", clean(d.Call), middle(clean(d.Address), 50), d.Errno), d.Call + d.Address + d.Errno.String(), 45
+	case *evidence.SelectBeyond:
+		s := fmt.Sprintf("%s() with nfds %d", clean(d.Call), d.NFDs)
+		switch {
+		case d.Proof == "bit beyond the set":
+			s += fmt.Sprintf(", the bit of descriptor %d is set beyond the set", d.BitFD)
+		case d.Distance > 0:
+			s += fmt.Sprintf(", sets %d bytes apart", d.Distance)
+		}
+		if d.Count > 1 {
+			s += ", " + times(d.Count)
+		}
+		return s + in(d.Trace), d.Proof, 50
+	case *evidence.Stdio:
+		s := fmt.Sprintf("descriptor %d %s by %s", d.FD, clean(d.Action), clean(d.Call))
+		if d.Is != "" {
+			s += ": now " + middle(clean(join(string(d.Is), d.Peer, d.Path)), 50)
+		}
+		return s + in(d.Trace), fmt.Sprint(d.FD, d.Action), 30
+	case *evidence.WriteShort:
+		return fmt.Sprintf("a write to descriptor %d took %d of %d bytes, %s", d.FD, d.Written, d.Asked, times(max(d.Count, 1))), fmt.Sprint(d.FD), 30
+	case *evidence.WriteRefused:
+		return fmt.Sprintf("a write to descriptor %d refused: %s, %s", d.FD, d.Errno, times(max(d.Count, 1))), fmt.Sprint(d.FD, d.Errno), 35
+	case *evidence.Process:
+		s := fmt.Sprintf("descriptors %d", d.Open)
+		if d.SoftLimit > 0 {
+			s += fmt.Sprintf(" of %d", d.SoftLimit)
+		}
+		for _, b := range d.Blocked {
+			s += fmt.Sprintf(", thread %d waits in a write to descriptor %d", b.TID, b.FD)
+			break
+		}
+		return s, "", 0
+	case *evidence.Garbled:
+		s := fmt.Sprintf("%s turned to garbage: %s", clean(d.Stream), plural(d.Length, "byte"))
+		if d.LooksLike != "" {
+			s += ", looks like " + clean(d.LooksLike)
+		}
+		return s, d.Stream, 50
+	case *evidence.OutputStalled:
+		return fmt.Sprintf("its %s was not taken for %.1f s", clean(d.Stream), float64(d.Nanos)/1e9), d.Stream, 35
+	case *evidence.OutputHeld:
+		var who []string
+		for _, h := range d.Holders[:min(3, len(d.Holders))] {
+			who = append(who, fmt.Sprintf("%s (pid %d)", middle(clean(h.Command), 30), h.PID))
+		}
+		return "its output is still held by " + strings.Join(who, ", "), "", 40
+	case *evidence.Headroom:
+		if d.Limit == "fd_setsize" {
+			return fmt.Sprintf("descriptors grow %s, highest %d: at %d, where select() overflows, in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
+		}
+		return fmt.Sprintf("descriptors grow %s, %d of %d: full in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
+	case *evidence.Lost:
+		return fmt.Sprintf("%d observations lost (%s)", d.Count, clean(d.By)), d.By, 20
+	}
+	return "", "", 0
+}
+
+func fault(d *evidence.SignalFatal) string {
+	s := d.Signal.String()
+	switch {
+	case d.Syscall != "" && d.Signal == evidence.SIGSYS:
+		s += " for the system call " + clean(d.Syscall)
+	case d.Code > 0 && d.Code != 0x80 && d.Signal != evidence.SIGSYS:
+		s += fmt.Sprintf(" at 0x%x", d.Address)
+		if d.Fault != "" {
+			s += ", " + clean(d.Fault)
+		}
+	case d.Self:
+		s += ", sent by itself"
+	}
+	return s + in(d.Trace)
+}
+
+// in names the innermost function of the program's own.
+func in(trace []evidence.Frame) string {
+	for i := range trace {
+		if trace[i].Own && !trace[i].Guess {
+			return ", in " + middle(clean(trace[i].String()), 60)
+		}
+	}
+	return ""
+}

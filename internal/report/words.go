@@ -1,0 +1,235 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// Headline is the answer in one line: "cart died of a select() overflow (certain)". It is clean and
+// not bounded in width.
+func Headline(c *evidence.Case) string {
+	name := subject(c)
+	if c.Kind == evidence.CaseChildDeath && c.Death != nil {
+		child := "a process"
+		if c.Death.Comm != "" {
+			child = clean(c.Death.Comm)
+		}
+		name = fmt.Sprintf("%s, a child of %s,", child, name)
+		if c.Death.PID != 0 {
+			name = fmt.Sprintf("%s (pid %d), a child of %s,", child, c.Death.PID, subject(c))
+		}
+	}
+	if len(c.Findings) == 0 {
+		switch d := c.Death; {
+		case d == nil:
+			return name + ": a warning without a finding"
+		case d.Signal != 0:
+			return fmt.Sprintf("%s died of %s, unexplained", name, d.Signal)
+		default:
+			return fmt.Sprintf("%s exited with code %d, unexplained", name, d.ExitCode)
+		}
+	}
+	f := &c.Findings[0]
+	title := clean(f.Title)
+	if title == "" {
+		title = clean(f.Cause)
+	}
+	sure := ""
+	if f.Confidence != "" {
+		sure = " (" + clean(string(f.Confidence)) + ")"
+	}
+	switch {
+	case c.Death == nil:
+		return name + " has " + title + sure
+	case f.Cause == "finished":
+		return name + " ended with exit code 0"
+	case f.Cause == "exit-error":
+		return fmt.Sprintf("%s exited with code %d; nothing seen says why", name, c.Death.ExitCode)
+	case f.Cause == "start-failure" && c.Death.NotStarted:
+		return name + " could not be started" + sure
+	case f.Cause == "killed":
+		return name + " was ended by " + title + sure
+	case f.Cause == "memory-limit":
+		return name + " was killed by " + title + sure
+	}
+	return name + " died of " + title + sure
+}
+
+// subject names whose case it is.
+func subject(c *evidence.Case) string {
+	s := &c.Subject
+	switch {
+	case s.Pod != "":
+		name := s.Pod
+		if s.Namespace != "" {
+			name = s.Namespace + "/" + name
+		}
+		if s.Container != "" {
+			name += " (" + s.Container + ")"
+		}
+		return middle(clean(name), 80)
+	case len(s.Command) > 0 && s.Command[0] != "":
+		return middle(clean(path.Base(s.Command[0])), 40)
+	case c.Death != nil && c.Death.Comm != "":
+		return clean(c.Death.Comm)
+	}
+	return "the program"
+}
+
+// Warning is the one line on standard error while a program runs. softLimit is RLIMIT_NOFILE of
+// the process, 0 where not known.
+func Warning(h *evidence.Headroom, softLimit int64) string {
+	s := fmt.Sprintf("descry: descriptors grow %s, %d of %d", rate(h.PerSecond), h.Open, h.Max)
+	if h.Limit == "fd_setsize" {
+		s = fmt.Sprintf("descry: descriptors grow %s, %d", rate(h.PerSecond), h.Open)
+		if softLimit > 0 {
+			s += fmt.Sprintf(" of %d", softLimit)
+		}
+		s += fmt.Sprintf("; this program uses select(), which overflows at %d", h.Max)
+		if h.Seconds <= 0 {
+			s += ": it is there"
+		}
+	}
+	switch {
+	case h.Seconds > 0 && h.Limit == "fd_setsize":
+		s += ": in about " + about(h.Seconds)
+	case h.Seconds > 0:
+		s += ": full in about " + about(h.Seconds)
+	case h.Limit != "fd_setsize":
+		s += ": full"
+	}
+	if h.Group != nil {
+		s += " (" + group(h.Group) + ")"
+	}
+	return s
+}
+
+// group says what a group of descriptors holds: "tcp CLOSE_WAIT to 10.0.3.7:5432".
+func group(g *evidence.FDGroup) string {
+	s := string(g.Kind)
+	if g.State != "" {
+		s += " " + g.State
+	}
+	switch {
+	case g.Peer != "":
+		s += " to " + g.Peer
+	case g.Local != "":
+		s += " on " + g.Local
+	case g.Path != "":
+		s += " " + g.Path
+	}
+	return middle(clean(s), 120)
+}
+
+// rate is "0.5/s", "30/min" where a second is too short.
+func rate(perSecond float64) string {
+	switch {
+	case math.IsNaN(perSecond) || math.IsInf(perSecond, 0):
+		return "fast"
+	case perSecond >= 10:
+		return fmt.Sprintf("%.0f/s", perSecond)
+	case perSecond >= 0.1:
+		return fmt.Sprintf("%.1f/s", perSecond)
+	}
+	return fmt.Sprintf("%.1f/min", perSecond*60)
+}
+
+// about is a forecast's time, no more exact than it is.
+func about(seconds float64) string {
+	switch {
+	case math.IsNaN(seconds) || seconds > 3e8:
+		return "years"
+	case seconds < 1:
+		return "1 s"
+	case seconds < 100:
+		return fmt.Sprintf("%.0f s", seconds)
+	case seconds < 100*60:
+		return fmt.Sprintf("%.0f min", seconds/60)
+	case seconds < 48*3600:
+		return fmt.Sprintf("%.0f h", seconds/3600)
+	}
+	return fmt.Sprintf("%.0f days", seconds/86400)
+}
+
+// relative is a time before the end: "-20m", "-2m12s", "-2.1s", "-0.9ms", "0s".
+func relative(ns int64) string {
+	sign := "-"
+	if ns < 0 { // behind the end
+		sign, ns = "+", -ns
+		if ns < 0 {
+			return "?"
+		}
+	}
+	switch s := ns / 1e9; {
+	case ns < 50_000:
+		return "0s"
+	case ns < 10e6:
+		return fmt.Sprintf("%s%.1fms", sign, float64(ns)/1e6)
+	case ns < 1e9:
+		return fmt.Sprintf("%s%dms", sign, ns/1e6)
+	case s < 60:
+		return fmt.Sprintf("%s%.1fs", sign, float64(ns)/1e9)
+	case s < 600:
+		return fmt.Sprintf("%s%dm%02ds", sign, s/60, s%60)
+	case s < 3600:
+		return fmt.Sprintf("%s%dm", sign, s/60)
+	case s < 48*3600:
+		return fmt.Sprintf("%s%dh%02dm", sign, s/3600, s%3600/60)
+	default:
+		return fmt.Sprintf("%s%dd%dh", sign, s/86400, s%86400/3600)
+	}
+}
+
+// sourceName is what made an observation, for people.
+func sourceName(s evidence.Source) string {
+	switch s {
+	case evidence.SourceSample:
+		return "sweep"
+	case "":
+		return ""
+	}
+	return clean(string(s))
+}
+
+// causeNames are the causes in words, for what is ruled out.
+var causeNames = map[string]string{
+	"fd-limit": "descriptor limit", "system-fd-limit": "the machine's file table", "inotify-limit": "inotify limits",
+	"fd-leak": "descriptor leak", "select-overflow": "select() overflow", "stdio-replaced": "standard streams",
+	"address-in-use": "address in use", "port-exhaustion": "local ports", "memory-limit": "memory", "output-stalled": "stalled output",
+	"dns-failure": "DNS", "connection-loss": "network", "disk-full": "disk",
+}
+
+// watched are the sources of coverage in words.
+var watched = map[string]string{
+	"probe/process": "processes", "probe/signal": "signals and their senders", "probe/syscall": "failed system calls", "probe/oom": "OOM kills",
+	"probe/exec": "executed programs", "probe/select": "select()", "probe/stdio": "standard streams", "probe/write": "writes to the output",
+	"sample": "descriptors over time", "output": "the output",
+}
+
+func plural(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func join(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, " ")
+}
