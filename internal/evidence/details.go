@@ -255,6 +255,10 @@ type FDRefused struct {
 	Trace     []Frame `json:"backtrace,omitempty"`
 	TraceBy   string  `json:"traceBy,omitzero"`
 
+	// FDs is the table right after the first refusal of the process: runtimes close what they held
+	// before they exit, and then the table at death shows nothing.
+	FDs *FDTable `json:"fds,omitzero"`
+
 	Context *Context       `json:"-"`
 	Unknown jsontext.Value `json:",embed"`
 }

@@ -126,6 +126,7 @@ func (d *FDRefused) walk(c *codec) {
 	c.str(&d.TraceBy)
 	optional(c, &d.Context, func(c *codec, x *Context) { x.walk(c) })
 	c.bytes((*[]byte)(&d.Unknown))
+	optional(c, &d.FDs, func(c *codec, t *FDTable) { t.walk(c) })
 }
 
 // Kind is KindFDGrown.
