@@ -6,3 +6,5 @@ package probe
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types process process.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types signal signal.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types syscall syscall.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types oom oom.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types sweep sweep.bpf.c -- -mcpu=v3 -Wall -Werror

@@ -180,11 +180,13 @@ func (w *watch) run(k *kid) {
 		w.t.Fatal(err)
 	}
 	k.ExtraFiles = []*os.File{in}
-	out, err := k.StdoutPipe()
-	if err != nil {
-		w.t.Fatal(err)
+	if k.Stdout == nil {
+		out, err := k.StdoutPipe()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		k.out = bufio.NewReader(out)
 	}
-	k.out = bufio.NewReader(out)
 	if k.in, err = k.StdinPipe(); err != nil {
 		w.t.Fatal(err)
 	}

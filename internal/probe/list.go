@@ -45,5 +45,7 @@ var All = []*Probe{
 	syscallProbe,
 	execProbe,
 	signalProbe,
+	oomProbe,
+	sweepProbe,
 	exitProbe,
 }

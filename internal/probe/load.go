@@ -5,11 +5,9 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -127,7 +125,7 @@ func (e *env) load(o *object, name string) (*ebpf.Program, error) {
 		return nil, fmt.Errorf("object %s has no program %s", o.name, name)
 	}
 	one := &ebpf.CollectionSpec{
-		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p},
+		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p}, Variables: map[string]*ebpf.VariableSpec{},
 		Types: spec.Types, ByteOrder: spec.ByteOrder,
 	}
 	opts := ebpf.CollectionOptions{Cache: e.cache, MapReplacements: map[string]*ebpf.Map{}}
@@ -143,6 +141,11 @@ func (e *env) load(o *object, name string) (*ebpf.Program, error) {
 			opts.MapReplacements[ref] = shared
 		}
 		e.mu.Unlock()
+	}
+	for n, v := range spec.Variables { // constants get their values from here
+		if one.Maps[v.SectionName] != nil {
+			one.Variables[n] = v
+		}
 	}
 	c, err := ebpf.NewCollectionWithOptions(one, opts)
 	if err != nil {
@@ -167,12 +170,18 @@ func explain(o *object, name string, err error) error {
 
 // attach connects a loaded program by its type.
 func attach(p *ebpf.Program) (link.Link, error) {
-	switch p.Type() {
-	case ebpf.Tracing:
-		return link.AttachTracing(link.TracingOptions{Program: p})
-	default:
+	if p.Type() != ebpf.Tracing {
 		return nil, fmt.Errorf("attach a program of type %s: not known", p.Type())
 	}
+	return link.AttachTracing(link.TracingOptions{Program: p})
+}
+
+// attach connects a loaded program of an object.
+func (e *env) attach(o *object, name string, p *ebpf.Program) (link.Link, error) {
+	if e.objs[o].Programs[name].AttachType == ebpf.AttachTraceIter {
+		return link.AttachIter(link.IterOptions{Program: p})
+	}
+	return attach(p)
 }
 
 // trampolines says whether programs can be attached to the kernel's functions.
@@ -214,18 +223,4 @@ func allowed() error {
 		Feature: "watching the kernel",
 		Err:     fmt.Errorf("it needs root, or the capabilities CAP_BPF and CAP_PERFMON: %w", unix.EPERM),
 	}
-}
-
-// nsLevel finds the level of descry's pid namespace: 0 is the machine's own.
-func nsLevel() (uint32, error) {
-	const initialPIDNamespace = 0xEFFFFFFC // include/linux/proc_ns.h
-	st, err := os.Stat("/proc/self/ns/pid")
-	if err == nil {
-		if s, ok := st.Sys().(*syscall.Stat_t); ok && s.Ino == initialPIDNamespace {
-			return 0, nil
-		}
-	}
-	// Not the machine's own: only the kernel knows how deep. A raw tracepoint program that is run
-	// by hand runs as the current process.
-	return nsLevelByKernel()
 }

@@ -62,6 +62,7 @@ type Set struct {
 
 	flush flusher
 	parts pending
+	sweep sweeper
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
@@ -125,7 +126,7 @@ func (s *Set) prepare(cfg Config) (err error) {
 	if e.cpus, err = ebpf.PossibleCPU(); err != nil {
 		e.cpus = runtime.NumCPU()
 	}
-	if e.level, err = nsLevel(); err != nil {
+	if e.level, err = e.findLevel(); err != nil {
 		return &NotSupportedError{Feature: "watching from inside a pid namespace", Err: err}
 	}
 	return s.setWall()
@@ -321,7 +322,7 @@ func (s *Set) attachWay(m *Made, progs map[string]*program) error {
 			}
 			continue
 		}
-		l, err := attach(p.Program)
+		l, err := s.env.attach(m.Object, name, p.Program)
 		if err != nil {
 			return fmt.Errorf("attach %s: %w", name, err)
 		}
@@ -376,12 +377,4 @@ func (s *Set) Track(pid int) error {
 		return fmt.Errorf("watch process %d: %w", pid, err)
 	}
 	return nil
-}
-
-// global gives the pid of the machine's own pid namespace for one of descry's.
-func (s *Set) global(pid int) (uint32, error) {
-	if s.env.level == 0 {
-		return uint32(pid), nil
-	}
-	return 0, errors.New("not in a pid namespace yet")
 }

@@ -1,0 +1,270 @@
+//go:build ignore
+
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Sweeps: what the tree's processes hold now. */
+#include "descry.bpf.h"
+#include "fdtable.bpf.h"
+#include "rss.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define RLIMIT_NOFILE 7
+#define TASK_SLEEPS 3 /* interruptibly or not */
+
+enum row_type { ROW_PROCESS = 1, ROW_BLOCKED, ROW_TABLE, ROW_FOUND };
+
+/* What a sweep is asked: the pid, as descry sees it, that is looked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} wanted SEC(".maps");
+
+struct standard {
+	__u64 inode;
+	__u32 dev;
+	__u16 kind, state;
+	__u32 used, slots; /* of a pipe */
+};
+
+struct process_row {
+	__u32 type, size;
+	__u32 pid;
+	__u32 threads;
+	__u64 open;
+	__s64 highest;
+	__u64 soft, hard;
+	__u64 rss; /* pages */
+	__u64 select_calls;
+	struct standard io[3];
+	char comm[COMM_LEN];
+};
+
+struct blocked_row {
+	__u32 type, size;
+	__u32 pid, tid;
+	__u32 fd;
+	__u32 pad;
+};
+
+struct table_row {
+	__u32 type, size;
+	__u32 pid;
+	__u32 open;
+	__s32 highest;
+	__u32 nameless;
+	__u32 groups, paths;       /* groups, and bytes of paths */
+	__u32 groups_at, paths_at; /* where they stand in the slot */
+	__u64 soft, hard;
+	__u32 by_kind[WALK_KINDS];
+};
+
+struct found_row {
+	__u32 type, size;
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* The sweeps' own slot; the Go side lets one run at a time. */
+#define SLOT (walk_slots - 1)
+
+struct count_walk {
+	unsigned long *bits;
+	__u32 words;
+	__u32 open;
+	__s32 highest;
+};
+
+/* count_word counts the descriptors among 64. */
+static long count_word(__u32 i, struct count_walk *c)
+{
+	unsigned long w, *at = c->bits;
+	__u32 n = 63;
+
+	if (i >= c->words)
+		return 1;
+	if (bpf_probe_read_kernel(&w, sizeof(w), &at[i]) || !w)
+		return 0;
+	/* The highest bit, in six steps. */
+	c->highest = i * 64;
+	{
+		unsigned long v = w;
+		__u32 r = 0;
+
+		if (v >> 32) { r += 32; v >>= 32; }
+		if (v >> 16) { r += 16; v >>= 16; }
+		if (v >> 8) { r += 8; v >>= 8; }
+		if (v >> 4) { r += 4; v >>= 4; }
+		if (v >> 2) { r += 2; v >>= 2; }
+		if (v >> 1) { r += 1; }
+		n = r;
+	}
+	c->highest += n;
+	w -= w >> 1 & 0x5555555555555555UL;
+	w = (w & 0x3333333333333333UL) + (w >> 2 & 0x3333333333333333UL);
+	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0fUL;
+	c->open += w * 0x0101010101010101UL >> 56;
+	return 0;
+}
+
+/* standard_fd says what one of descriptors 0 to 2 is. */
+static __always_inline void standard_fd(struct standard *s, struct file **all, __u32 fd)
+{
+	struct walk *w = walk_at(SLOT);
+	struct pipe_inode_info *pipe;
+	struct file *f = NULL;
+
+	if (!w || bpf_probe_read_kernel(&f, sizeof(f), &all[fd]) || !f)
+		return;
+	__builtin_memset(&w->key, 0, sizeof(w->key));
+	if ((BPF_CORE_READ(f, f_inode, i_mode) & S_FMT) == 0140000) {
+		key_socket(SLOT, (__u64)f, 0);
+		w->key.inode = BPF_CORE_READ(f, f_inode, i_ino);
+	} else {
+		key_file(SLOT, (__u64)f, 0);
+	}
+	s->kind = w->key.kind;
+	s->state = w->key.state;
+	s->inode = w->key.inode;
+	s->dev = w->key.dev;
+	if (s->kind != FD_PIPE && s->kind != FD_FIFO)
+		return;
+	pipe = BPF_CORE_READ(f, private_data);
+	s->used = BPF_CORE_READ(pipe, head) - BPF_CORE_READ(pipe, tail);
+	s->slots = BPF_CORE_READ(pipe, max_usage);
+}
+
+/* blocked_in gives the descriptor that a sleeping thread writes to, or -1. */
+static __always_inline int blocked_in(struct task_struct *t)
+{
+	struct pt_regs *regs;
+	long nr, fd;
+
+	if (!(t->__state & TASK_SLEEPS))
+		return -1;
+	regs = (struct pt_regs *)bpf_task_pt_regs(t);
+#if defined(__TARGET_ARCH_x86)
+	nr = BPF_CORE_READ(regs, orig_ax);
+	if (nr != 1 /* write */ && nr != 20 /* writev */ && nr != 44 /* sendto */ && nr != 46 /* sendmsg */ && nr != 40 /* sendfile */)
+		return -1;
+	fd = BPF_CORE_READ(regs, di);
+#else
+	nr = BPF_CORE_READ(regs, syscallno);
+	if (nr != 64 && nr != 66 && nr != 206 && nr != 211 && nr != 71)
+		return -1;
+	fd = BPF_CORE_READ(regs, orig_x0);
+#endif
+	return fd == 1 || fd == 2 ? fd : -1;
+}
+
+SEC("iter/task")
+int on_sweep(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+	struct process_row row = {.type = ROW_PROCESS, .size = sizeof(row)};
+	struct count_walk c = {.highest = -1};
+	struct files_struct *files;
+	struct fdtable *fdt;
+	struct file **all;
+	struct proc *p;
+	__u32 tgid;
+	int fd;
+
+	if (!t)
+		return 0;
+	tgid = t->tgid;
+	p = bpf_map_lookup_elem(&tree, &tgid);
+	if (!p)
+		return 0;
+	fd = blocked_in(t);
+	if (fd >= 0) {
+		struct blocked_row b = {.type = ROW_BLOCKED, .size = sizeof(b), .pid = p->pid, .tid = tid_of(t), .fd = fd};
+
+		bpf_seq_write(ctx->meta->seq, &b, sizeof(b));
+	}
+	/* One thread stands for its process: the first, or where that is gone, any other. */
+	files = BPF_CORE_READ(t, files);
+	if (!files || (t->pid != tgid && BPF_CORE_READ(t, group_leader, files)))
+		return 0;
+	fdt = BPF_CORE_READ(files, fdt);
+	all = BPF_CORE_READ(fdt, fd);
+	c.bits = BPF_CORE_READ(fdt, open_fds);
+	c.words = BPF_CORE_READ(fdt, max_fds) / 64;
+	bpf_loop(WALK_FDS / 64, count_word, &c, 0);
+	standard_fd(&row.io[0], all, 0);
+	standard_fd(&row.io[1], all, 1);
+	standard_fd(&row.io[2], all, 2);
+	row.rss = rss_pages(BPF_CORE_READ(t, mm));
+	if (BPF_CORE_READ(t, files) != files) /* it ended meanwhile: the table may be gone */
+		return 0;
+	row.pid = p->pid;
+	row.open = c.open;
+	row.highest = c.highest;
+	row.threads = BPF_CORE_READ(t, signal, nr_threads);
+	row.soft = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_cur);
+	row.hard = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_max);
+	row.select_calls = p->select_calls;
+	BPF_CORE_READ_INTO(&row.comm, t, group_leader, comm);
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	return 0;
+}
+
+/* on_table groups the descriptors of one process, in the sweeps' slot. */
+SEC("iter/task")
+int on_table(struct bpf_iter__task *ctx)
+{
+	struct table_row row = {.type = ROW_TABLE, .size = sizeof(row)};
+	struct task_struct *t = ctx->task;
+	struct files_struct *files;
+	__u32 zero = 0, *pid;
+	struct walk *w;
+
+	pid = bpf_map_lookup_elem(&wanted, &zero);
+	if (!t || !pid || tid_of(BPF_CORE_READ(t, group_leader)) != *pid)
+		return 0;
+	files = BPF_CORE_READ(t, files);
+	if (!files || (t->pid != t->tgid && BPF_CORE_READ(t, group_leader, files)))
+		return 0;
+	w = walk_at(SLOT);
+	if (!w || !walk_table(SLOT, t) || BPF_CORE_READ(t, files) != files)
+		return 0;
+	row.pid = *pid;
+	row.open = w->open;
+	row.highest = w->highest;
+	row.nameless = w->nameless;
+	row.groups = w->groups.n;
+	row.paths = w->paths.n;
+	row.groups_at = __builtin_offsetof(struct walk, groups.all);
+	row.paths_at = __builtin_offsetof(struct walk, paths.bytes);
+	row.soft = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_cur);
+	row.hard = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_max);
+	__builtin_memcpy(row.by_kind, w->by_kind, sizeof(row.by_kind));
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	return 0;
+}
+
+/* on_find translates a pid of descry's namespace. */
+SEC("iter/task")
+int on_find(struct bpf_iter__task *ctx)
+{
+	struct found_row row = {.type = ROW_FOUND, .size = sizeof(row)};
+	struct task_struct *t = ctx->task;
+	__u32 zero = 0, *pid;
+
+	pid = bpf_map_lookup_elem(&wanted, &zero);
+	if (!t || !pid || t->pid != t->tgid || tid_of(t) != *pid)
+		return 0;
+	row.tgid = t->tgid;
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	return 0;
+}
+
+/* on_level gives the level of the current process's pid namespace. It is run by hand. */
+SEC("raw_tp")
+int on_level(void *ctx)
+{
+	struct task_struct *t = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(t, thread_pid, level);
+}
