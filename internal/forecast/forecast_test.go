@@ -395,3 +395,49 @@ func BenchmarkSampleFlat(b *testing.B) {
 		w.Check(&tr)
 	}
 }
+
+// A Headroom is recorded as evidence, so it must be silent too, not only the Warner.
+func TestHeadroomIsSilent(t *testing.T) {
+	r := rand.New(rand.NewSource(3))
+	for name, c := range map[string]struct {
+		limit  int64
+		from   float64 // seconds from which on it must be silent
+		value  func(at float64) float64
+		exempt float64 // share of samples at which it may speak
+	}{
+		"steps in noise":              {1024, 0, func(at float64) float64 { return 500 + 450*b2f(math.Mod(at, 600) > 300) + noise(r, 10) }, 0},
+		"teeth, from the third on":    {1024, 200, func(at float64) float64 { return 50 + 8*math.Mod(at, 60) }, 0},
+		"half a minute after its end": {1024, 130, func(at float64) float64 { return 10 + min(10*at, 1000) }, 0},
+		"further than was seen":       {1 << 30, 0, func(at float64) float64 { return 10 + 2*at }, 0},
+		"noise":                       {1024, 0, func(float64) float64 { return 960 + noise(r, 12) }, 0.0005},
+		"a slow swing":                {1024, 1300, func(at float64) float64 { return 500 + 200*math.Sin(at/100) }, 0.0},
+	} {
+		var tr Tracker
+		spoke, n := 0, 0
+		for at := 0.0; at < 7200; at++ {
+			v := int64(c.value(at))
+			tr.Add(int64(at*1e9)+1, v, -1, c.limit, 0)
+			if h, ok := tr.Headroom(); ok && at >= c.from {
+				if spoke++; c.exempt == 0 && spoke == 1 {
+					t.Errorf("%s: at %.0fs: %+v", name, at, h)
+				}
+			}
+			n++
+		}
+		if float64(spoke) > c.exempt*float64(n) {
+			t.Errorf("%s: a headroom at %d of %d samples", name, spoke, n)
+		}
+	}
+}
+
+func TestNotAgainSoon(t *testing.T) {
+	w := warning{endedAt: 100 * second, open: 900}
+	for _, c := range []struct {
+		at, open int64
+		want     bool
+	}{{110, 890, true}, {110, 901, false}, {100 + againSeconds + 1, 890, false}} {
+		if got := w.tooSoon(c.at*second, c.open); got != c.want {
+			t.Errorf("%d descriptors at %ds: %v", c.open, c.at, got)
+		}
+	}
+}
