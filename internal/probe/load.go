@@ -74,6 +74,20 @@ func set(spec *ebpf.CollectionSpec, name string, value any) error {
 	return v.Set(value)
 }
 
+// writeConstants puts the values of constants into the contents of their maps, where they are also
+// found by who loads a single program without the object's variables.
+func writeConstants(spec *ebpf.CollectionSpec) {
+	for _, v := range spec.Variables {
+		m := spec.Maps[v.SectionName]
+		if m == nil || len(m.Contents) != 1 || v.Value == nil {
+			continue
+		}
+		if data, ok := m.Contents[0].Value.([]byte); ok && int(v.Offset)+len(v.Value) <= len(data) {
+			copy(data[v.Offset:], v.Value)
+		}
+	}
+}
+
 // open reads o's specification and adapts it, once.
 func (e *env) open(o *object) (*ebpf.CollectionSpec, error) {
 	e.mu.Lock()
@@ -94,6 +108,7 @@ func (e *env) open(o *object) (*ebpf.CollectionSpec, error) {
 			return nil, fmt.Errorf("adapt object %s: %w", o.name, err)
 		}
 	}
+	writeConstants(spec)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if had := e.objs[o]; had != nil {
@@ -125,7 +140,7 @@ func (e *env) load(o *object, name string) (*ebpf.Program, error) {
 		return nil, fmt.Errorf("object %s has no program %s", o.name, name)
 	}
 	one := &ebpf.CollectionSpec{
-		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p}, Variables: map[string]*ebpf.VariableSpec{},
+		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p},
 		Types: spec.Types, ByteOrder: spec.ByteOrder,
 	}
 	opts := ebpf.CollectionOptions{Cache: e.cache, MapReplacements: map[string]*ebpf.Map{}}
@@ -141,11 +156,6 @@ func (e *env) load(o *object, name string) (*ebpf.Program, error) {
 			opts.MapReplacements[ref] = shared
 		}
 		e.mu.Unlock()
-	}
-	for n, v := range spec.Variables { // constants get their values from here
-		if one.Maps[v.SectionName] != nil {
-			one.Variables[n] = v
-		}
 	}
 	c, err := ebpf.NewCollectionWithOptions(one, opts)
 	if err != nil {
