@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"sync"
@@ -182,7 +181,6 @@ func (c *Command) stopWith(sig syscall.Signal) {
 			c.seen.stopTime = time.Time{}
 			c.seen.mu.Unlock()
 			stopSelf(sig)
-			signal.Notify(c.signals, syscall.SIGTSTP)
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -191,11 +189,17 @@ func (c *Command) stopWith(sig syscall.Signal) {
 
 // stopSelf stops this process by sig and returns when it continues.
 func stopSelf(sig syscall.Signal) {
-	signal.Reset(syscall.SIGTSTP)
 	// To this very thread, so that it has happened when the call returns.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	// signal.Reset would leave the runtime's handler.
+	caught, err := getSigaction(int(syscall.SIGTSTP))
+	if err != nil {
+		return
+	}
+	setHandler(int(syscall.SIGTSTP), sigDefault)
 	unix.Tgkill(os.Getpid(), unix.Gettid(), sig)
+	setSigaction(int(syscall.SIGTSTP), &caught)
 }
 
 func isStopped(pid int) bool {

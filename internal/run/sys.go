@@ -37,8 +37,11 @@ func getSigaction(sig int) (sigaction, error) {
 // setHandler sets a disposition to sigDefault or sigIgnore behind the Go runtime's back, which is
 // only right in a process that is about to execute something else.
 func setHandler(sig int, handler uintptr) {
-	sa := sigaction{handler: handler}
-	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&sa)), 0, 8, 0, 0)
+	setSigaction(sig, &sigaction{handler: handler})
+}
+
+func setSigaction(sig int, sa *sigaction) {
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(sa)), 0, 8, 0, 0)
 }
 
 // setMask sets the calling thread's blocked signals.

@@ -109,9 +109,19 @@ func (c *Command) Wait() Result {
 
 // draining says that the relay has output that it still passes on: its reader is slow.
 func (c *Command) draining() bool {
-	for s := range streams {
-		if c.tap.Stalled(s) != 0 {
+	var passed [streams]int64
+	for i := range 20 { // between two chunks nothing is stalled
+		for s := range streams {
+			n := c.tap.Totals(s).Passed
+			if c.tap.Stalled(s) != 0 || i > 0 && n != passed[s] {
+				return true
+			}
+			passed[s] = n
+		}
+		select {
+		case <-c.over:
 			return true
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	return false
