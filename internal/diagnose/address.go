@@ -35,7 +35,7 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 			last = r
 		}
 	}
-	l := v.link(func(c *evidence.FailedCall) bool {
+	l := v.link(addresses, func(c *evidence.FailedCall) bool {
 		return c.Errno == evidence.EADDRINUSE && (c.Call == "bind" || c.Call == "listen") && !anyPort(c.Path)
 	}, errnoWords[evidence.EADDRINUSE], s)
 	if l.conf == "" {
@@ -114,7 +114,7 @@ func portRefused(r *evidence.AddressRefused) bool {
 	case "connect", "sendto", "sendmsg":
 		return r.Errno == evidence.EADDRNOTAVAIL
 	case "bind", "listen":
-		return (r.Errno == evidence.EADDRNOTAVAIL || r.Errno == evidence.EADDRINUSE) && anyPort(r.Address)
+		return r.Errno == evidence.EADDRINUSE && anyPort(r.Address)
 	}
 	return false
 }
@@ -148,7 +148,7 @@ func rulePortExhaustion(v *View) *evidence.Finding {
 		return nil // ports were free: an address that does not exist here
 	}
 	words := append(append([]string{}, errnoWords[evidence.EADDRNOTAVAIL]...), errnoWords[last.Errno]...)
-	l := v.link(func(c *evidence.FailedCall) bool {
+	l := v.link(others, func(c *evidence.FailedCall) bool {
 		return c.Errno == evidence.EADDRNOTAVAIL && c.Call != "bind" || c.Errno == last.Errno && (c.Call == "bind" || c.Call == "listen") && anyPort(c.Path)
 	}, words, s)
 	if l.conf == "" {

@@ -39,7 +39,12 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 	if v.How != endFault || f == nil || f.Signal != evidence.SIGSEGV && f.Signal != evidence.SIGBUS || !byKernel(f) {
 		return nil
 	}
-	why := stackFault(f)
+	why, conf := stackFault(f), evidence.Certain
+	if why == "" && f.StackLo == 0 && f.Fault == "not mapped" && f.SP != 0 && int64(f.Address-f.SP) >= -16 && int64(f.Address-f.SP) < 4096 &&
+		len(f.Trace) > 0 && f.Trace[0].Own && f.Trace[0].Function != "" {
+		// The stack pointer itself is outside of every mapping, and the code is its own.
+		why, conf = "where its stack pointer had gone beyond the stack", evidence.Likely
+	}
 	if why == "" {
 		return nil
 	}
@@ -52,7 +57,7 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 	} else if fr := ownFrame(f.Trace); fr != nil {
 		sum += " It was in " + frameText(fr) + "."
 	}
-	return &evidence.Finding{Confidence: evidence.Certain, Title: "a stack overflow", Summary: sum, Evidence: v.deathAt()}
+	return &evidence.Finding{Confidence: conf, Title: "a stack overflow", Summary: sum, Evidence: v.deathAt()}
 }
 
 // near is how far below the stack pointer a function of ordinary size touches.
@@ -84,7 +89,7 @@ var invalidAccess = Cause{
 	Title: "It touched memory it must not, or executed what is none",
 	Why: "A null or stale pointer was used, an array's end was passed far, memory was used after it was freed or unmapped, a division by zero, or a processor instruction that does not exist there " +
 		"(also what compilers put where code must never get to).",
-	Seen:   "SIGSEGV, SIGBUS, SIGILL or SIGFPE made by the kernel in the process's own thread: certain, with the address, what lies there, and the innermost function of its own code. A fault that a handler caught right before it ended itself: likely.",
+	Seen:   "SIGSEGV, SIGBUS, SIGILL or SIGFPE made by the kernel in the process's own thread: certain, with the address, what lies there, and the innermost function of its own code. A fault that a handler caught right before it ended itself, where its code or words say so: likely.",
 	Advice: "Look at the innermost function of its own; build with -g and, to find what went wrong before, with -fsanitize=address.",
 	Rule:   ruleInvalidAccess,
 }
@@ -106,14 +111,16 @@ func ruleInvalidAccess(v *View) *evidence.Finding {
 			return nil
 		}
 	case endError:
-		// A handler took the fault and ended the process. Runtimes use faults in health.
+		// A handler took the fault and ended the process, and its code or its words say so. Runtimes use
+		// faults in health, and programs that recover from them may end for another reason.
 		if v.text.final != nil || v.movesThreads() {
 			return nil
 		}
 		f = nil
 		for i, c := range of[*evidence.SignalCaught](v) {
 			o := &v.Case.Timeline[i]
-			if isFault(c.Signal) && byKernel(&c.SignalFatal) && o.TID == v.endTID && v.endTID != 0 && v.End-o.BootNanos < soon && c.Count <= 1 {
+			said := v.Code == 128+int32(c.Signal) || v.text.find(4, "Segmentation fault", "segmentation fault", "segfault", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "signal 11") != ""
+			if said && isFault(c.Signal) && byKernel(&c.SignalFatal) && o.TID == v.endTID && v.endTID != 0 && v.End-o.BootNanos < soon && c.Count <= 1 {
 				f, at, conf = &c.SignalFatal, i, evidence.Likely
 			}
 		}

@@ -33,7 +33,7 @@ func matchesEMFILE(c *evidence.FailedCall) bool {
 func (v *View) refusals(errno evidence.Errno) (s seen, last *evidence.FDRefused) {
 	count := map[string]int64{}
 	for i, r := range of[*evidence.FDRefused](v) {
-		if r.Errno != errno || errno == evidence.EMFILE && r.Open > 0 && r.SoftLimit > 0 && r.Open*10 < r.SoftLimit*9 {
+		if r.Errno != errno || errno == evidence.EMFILE && r.Open > 0 && r.SoftLimit > 0 && r.Open*10 < r.SoftLimit*9 && !duplicates(r.Call) {
 			continue // descriptors were free: another limit of that call
 		}
 		s.add(v, i, 0)
@@ -49,9 +49,13 @@ func (v *View) refusals(errno evidence.Errno) (s seen, last *evidence.FDRefused)
 	return s, last
 }
 
+// duplicates says whether a call asks for a descriptor above a given one: it is refused with room
+// below that.
+func duplicates(call string) bool { return hasAnyPrefix(call, "fcntl", "dup") }
+
 func ruleFDLimit(v *View) *evidence.Finding {
 	s, last := v.refusals(evidence.EMFILE)
-	l := v.link(matchesEMFILE, errnoWords[evidence.EMFILE], s)
+	l := v.link(descriptors, matchesEMFILE, errnoWords[evidence.EMFILE], s)
 	if l.conf == "" {
 		return nil
 	}
@@ -85,7 +89,11 @@ func ruleFDLimit(v *View) *evidence.Finding {
 			sum += fmt.Sprintf(" (%d open)", open)
 		}
 	}
-	sum += fmt.Sprintf(". %s failed with EMFILE %s before it %s.", call, span(l.gap), v.endWords())
+	if l.call == nil && last != nil && last.InMessage {
+		sum += fmt.Sprintf(". Descriptors that were passed to it in a message (%s) were lost %s before it %s.", call, span(l.gap), v.endWords())
+	} else {
+		sum += fmt.Sprintf(". %s failed with EMFILE %s before it %s.", call, span(l.gap), v.endWords())
+	}
 
 	g := v.grown(soft)
 	group, of := v.dominant()

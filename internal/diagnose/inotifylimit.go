@@ -37,7 +37,7 @@ func ruleInotifyLimit(v *View) *evidence.Finding {
 	if last.Errno == evidence.ENOSPC {
 		words = append([]string{"inotify", "watcher"}, errnoWords[evidence.ENOSPC]...)
 	}
-	l := v.link(func(c *evidence.FailedCall) bool {
+	l := v.link(others, func(c *evidence.FailedCall) bool {
 		return isInotify(c.Call) && (c.Errno == evidence.EMFILE || c.Errno == evidence.ENOSPC)
 	}, words, s)
 	if l.conf == "" {

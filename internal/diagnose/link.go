@@ -44,7 +44,7 @@ const (
 
 // link looks for failed calls that match, in the ending thread and in the others, and asks the
 // program's last words, which name the error in one of words.
-func (v *View) link(match func(*evidence.FailedCall) bool, words []string, s seen) link {
+func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words []string, s seen) link {
 	switch v.How {
 	case endError, endAbort, endFault:
 	default:
@@ -59,7 +59,7 @@ func (v *View) link(match func(*evidence.FailedCall) bool, words []string, s see
 		ender bool
 		later int // other failed calls behind it in its thread, noise apart
 	}
-	first := s.first
+	first, over := s.first, false
 	for _, t := range v.threads {
 		later := 0
 		for k := len(t.calls) - 1; k >= 0; k-- {
@@ -90,15 +90,51 @@ func (v *View) link(match func(*evidence.FailedCall) bool, words []string, s see
 	if last == 0 {
 		return link{}
 	}
+	laterInEnder := 0 // by the ending thread, where another met the error
+	for _, t := range v.threads {
+		for k := range t.calls {
+			c := &t.calls[k]
+			if c.BootNanos <= last || c.BootNanos > v.End || match(c) {
+				continue
+			}
+			if t.ender && !noise(c.Errno) {
+				laterInEnder++
+			}
+			if kind == descriptors && hasAnyPrefix(c.Call, "open") && c.Errno != evidence.EMFILE && c.Errno != evidence.ENFILE {
+				over = true // a descriptor was taken before the path was looked up: there was one again
+			}
+		}
+	}
 	l.gap = max(0, v.End-last)
 	lived := v.End-first > 5*second // it met the first of them long before and went on
-	word := v.text.names(words)
+	word := v.names(words)
 	l.said = word == saysIt
-	l.conf = v.strength(best.ender, best.call, best.later, l.gap, lived, word)
+	switch kind {
+	case descriptors:
+		over = over || v.roomAtEnd()
+	case addresses:
+		over = v.boundElsewhere()
+	}
+	if over && (!l.said || v.How != endError) {
+		return link{} // it had got over it
+	}
+	if kind != descriptors && v.How == endFault {
+		return link{}
+	}
+	l.conf = v.strength(best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
 	return l
 }
 
-func (v *View) strength(ender bool, call *evidence.FailedCall, later int, gap int64, lived bool, word word) evidence.Confidence {
+// linkKind says by what an error can be told to be over.
+type linkKind int
+
+const (
+	descriptors linkKind = iota // a refused descriptor: there is room again
+	addresses                   // a refused address: another was bound
+	others
+)
+
+func (v *View) strength(ender bool, call *evidence.FailedCall, later, laterInEnder int, gap int64, lived bool, word word) evidence.Confidence {
 	isLast := ender && later == 0
 	// In its own thread the call's own distance counts, not that of others' refusals.
 	own := gap
@@ -130,8 +166,8 @@ func (v *View) strength(ender bool, call *evidence.FailedCall, later int, gap in
 		return evidence.Likely
 	case isLast && own <= soon && !lived:
 		return evidence.Likely
-	case call != nil && !ender && own <= soon && !lived && (v.movesThreads() || v.endTID == 0):
-		return evidence.Likely
+	case !ender && own <= soon && !lived && laterInEnder == 0:
+		return evidence.Likely // another thread met it, or it was seen by its effect alone
 	}
 	return ""
 }

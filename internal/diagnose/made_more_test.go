@@ -42,6 +42,7 @@ func madeMore() []madeCase {
 	add("invalid-access/positive-division", "invalid-access certain", mk("/srv/cart").dies(&e.SignalFatal{Signal: e.SIGFPE, Code: 1, Address: 0x401234, Trace: []e.Frame{mine("share")}}))
 	b := mk("/srv/cart").at(59.99, tid, &e.SignalCaught{SignalFatal: *segv(0x18, "null page", mine("render")), Count: 1}).stderr("cart: caught SIGSEGV, dumping\n")
 	add("invalid-access/positive-reraised", "invalid-access certain", b.dies(&e.SignalFatal{Signal: e.SIGSEGV, Code: -6, Sender: mainPID, Self: true, Trace: []e.Frame{libc("raise"), mine("on_crash")}}))
+	add("invalid-access/near-miss-recovered", "exit-error certain", mk("/srv/cart").at(59.99, tid, &e.SignalCaught{SignalFatal: *segv(0x18, "null page", mine("render")), Count: 1}).stderr("cart: no stock\n").exits(6))
 	add("invalid-access/near-miss-sent", "killed certain", mk("/srv/cart").at(59.99, never, sent(e.SIGSEGV, 900, "bash", "bash")).dies(outside(e.SIGSEGV, 900)))
 	add("invalid-access/bystander-java-null-check", "uncaught-error certain", mk("/usr/bin/java", "Cart").at(59.9, tid, &e.SignalCaught{SignalFatal: *segv(0x8, "null page"), Count: 1}).
 		stderr(lines2(`Exception in thread "main" java.lang.NullPointerException: Cannot invoke "String.length()"`, "\tat Cart.total(Cart.java:12)", "\tat Cart.main(Cart.java:4)")).exits(1))
@@ -112,6 +113,9 @@ func madeMore() []madeCase {
 	add("killed/positive-asked", "killed certain", mk("/usr/bin/java", "Cart").at(59, never, term).exits(143))
 	ctrl := mk("/srv/cart").at(59.99, never, &e.SignalSent{Signal: e.SIGINT, Code: 0x80, Count: 1})
 	ctrl.c.Death.Interrupted = true
+	add("killed/positive-raised-again", "killed certain", mk("/usr/bin/python3", "/srv/cart.py").at(59.9, never, sent(e.SIGINT, 900, "bash", "bash")).
+		stderr("Traceback (most recent call last):\n  File \"/srv/cart.py\", line 9, in <module>\n    wait()\nKeyboardInterrupt\n").
+		dies(&e.SignalFatal{Signal: e.SIGINT, Code: 0, Sender: mainPID, Self: true}))
 	add("killed/positive-interrupt", "killed certain", ctrl.dies(&e.SignalFatal{Signal: e.SIGINT, Code: 0x80}))
 	add("killed/positive-unseen", "killed likely", unseen("probe/signal", "probe/oom"))
 	add("killed/near-miss-self", "killed certain", mk("/srv/cart").dies(&e.SignalFatal{Signal: e.SIGKILL, Code: 0, Sender: mainPID, Self: true}))
@@ -121,7 +125,8 @@ func madeMore() []madeCase {
 	// shutdown-timeout
 	add("shutdown-timeout/positive-ten-seconds", "shutdown-timeout certain", mk("/srv/cart").at(49.9, never, sent(e.SIGTERM, 700, "containerd-shim", "containerd-shim-runc-v2")).
 		at(59.99, never, sent(e.SIGKILL, 700, "containerd-shim", "containerd-shim-runc-v2")).dies(outside(e.SIGKILL, 700)))
-	add("shutdown-timeout/near-miss-at-once", "killed certain", mk("/srv/cart").at(59.8, never, sent(e.SIGTERM, 700, "bash", "bash")).at(59.99, never, sent(e.SIGKILL, 700, "bash", "bash")).dies(outside(e.SIGKILL, 700)))
+	add("shutdown-timeout/near-miss-obeyed", "killed certain", mk("/srv/cart").at(49.9, never, sent(e.SIGTERM, 700, "containerd-shim", "containerd-shim-runc-v2")).dies(outside(e.SIGTERM, 700)))
+	add("shutdown-timeout/positive-at-once", "shutdown-timeout likely", mk("/srv/cart").at(59.8, never, sent(e.SIGTERM, 700, "bash", "bash")).at(59.99, never, sent(e.SIGKILL, 700, "bash", "bash")).dies(outside(e.SIGKILL, 700)))
 	add("shutdown-timeout/bystander-oom", "memory-limit certain", mk("/srv/cart").at(40, never, term).at(59.9, tid, oom).dies(&e.SignalFatal{Signal: e.SIGKILL, Code: 0x80}))
 
 	// exit-error, finished

@@ -92,6 +92,26 @@ func made() []madeCase {
 		fails(tid, true, call(3570e3, "accept4", e.EMFILE, 3, "")).at(3599.9, never, sent(e.SIGTERM, 812, "kubelet", "/usr/bin/kubelet")).dies(outside(e.SIGTERM, 812)))
 	add("fd-limit/near-miss-other-limit", "exit-error certain", mk("/srv/cart").at(59.9, tid, &e.FDRefused{Call: "mq_open", Errno: e.EMFILE, Count: 1, Open: 7, SoftLimit: 1024}).table(7, 1024, 4096).
 		fails(tid, true, call(1, "mq_open", e.EACCES, -1, "/q")).stderr("mq_open: Permission denied\n").exits(1))
+	for how, want := range map[string]string{"crash": "invalid-access certain", "config": "exit-error certain", "assert": "assertion certain"} {
+		b := mk("/srv/cart").at(59.97, tid, refusedFD("openat", 1, 200)).table(4, 200, 4096)
+		b.fails(tid, true, call(30, "openat", e.EMFILE, -1, "/dev/null"), call(1, "access", e.ENOENT, -1, "/etc/no-such-app.conf"))
+		var c *e.Case
+		switch how {
+		case "crash":
+			c = b.dies(segv(0, "null page", mine("main")))
+		case "config":
+			c = b.stderr("no configuration, cannot start\n").exits(78)
+		case "assert":
+			c = b.stderr("ledger.c:118: balance >= 0 does not hold\n").dies(abrt(libc("abort"), mine("main")))
+		}
+		add("fd-limit/near-miss-asked-its-limit-"+how, want, c)
+	}
+	add("fd-limit/positive-other-thread", "fd-limit likely", mk("/srv/cart").at(59.99, 4250, refusedFD("accept4", 1, 64)).table(64, 64, 4096).
+		fails(4250, false, call(10, "accept4", e.EMFILE, 3, "")).fails(tid, true).stderr("replication does not make progress\n").exits(5))
+	add("fd-limit/positive-own-words", "fd-limit certain", mk("/srv/cart").at(59.99, tid, refusedFD("socket", 1, 300)).table(300, 300, 4096, closeWait(290)).
+		fails(tid, true, call(0.2, "socket", e.EMFILE, -1, "")).stderr("query failed: connection refused by backend\n").exits(4))
+	add("fd-limit/positive-in-message", "fd-limit likely", mk("/srv/cart").at(59.99, tid, &e.FDRefused{Call: "recvmsg", Errno: e.EMFILE, Count: 1, Open: 48, SoftLimit: 48, InMessage: true}).table(48, 48, 4096).
+		fails(tid, true).stderr("supervisor handed over 3 of 10 listeners\n").exits(8))
 	add("fd-limit/bystander-own-bug", "uncaught-error certain", mk("/usr/bin/python3", "/srv/cart.py").at(20, tid, refusedFD("accept4", 300, 1024)).at(59.99, tid, refusedFD("accept4", 9000, 1024)).table(1024, 1024, 1024, closeWait(900)).
 		fails(tid, true, call(10, "accept4", e.EMFILE, 3, "")).stderr(pyValueError).exits(1))
 	add("fd-limit/bystander-crash", "invalid-access certain", mk("/srv/cart").at(2, tid, refusedFD("accept4", 700, 1024)).table(900, 1024, 4096).
@@ -131,7 +151,7 @@ func made() []madeCase {
 		at(57.9, never, &e.Garbled{Stream: "stderr", Offset: 9000, Length: 312, LooksLike: "memory", Preview: "004ef37f"}).table(1090, 4096, 4096, closeWait(790), sameFile(250)).
 		dies(segv(0x7f3a00000041, "not mapped", mine("do_poll"))))
 	add("select-overflow/positive-fortified", "select-overflow certain", fortified(true, "").dies(abrt(libc("abort"), libc("__fortify_fail"), libc("__fdelt_chk"), mine("poll_all"))))
-	add("select-overflow/positive-fortified-no-frames", "select-overflow certain", fortified(true, "").dies(abrt()))
+	add("select-overflow/positive-fortified-no-frames", "select-overflow likely", fortified(true, "").dies(abrt()))
 	add("select-overflow/positive-python", "select-overflow certain", mk("/usr/bin/python3", "/srv/cart.py").samples(0, 59, 40, 4096, leak(40, 17.5, 4096)).table(12, 4096, 4096).
 		stderr("Traceback (most recent call last):\n  File \"/srv/cart.py\", line 9, in <module>\n    select.select(socks, [], [])\nValueError: filedescriptor out of range in select()\n").exits(1))
 	add("select-overflow/positive-go", "select-overflow certain", mk("/srv/cart").table(1040, 4096, 4096, closeWait(900)).stderr(goFDSet).exits(2))
@@ -160,6 +180,8 @@ func made() []madeCase {
 	add("stdio-replaced/positive-write-breaks", "stdio-replaced certain", st().fails(tid, true, call(0.2, "write", e.EPIPE, 1, "")).
 		dies(&e.SignalFatal{Signal: e.SIGPIPE, Code: 0, Sender: mainPID, Self: true}))
 	add("stdio-replaced/positive-exit", "stdio-replaced certain", st().fails(tid, true, call(0.2, "write", e.ECONNRESET, 1, "")).stderr("cart: write error\n").exits(1))
+	add("stdio-replaced/positive-damaged-table", "stdio-replaced likely", mk("/srv/cart").at(59.8, tid, &e.Stdio{FD: 1, Action: "closed", Call: "close", Was: e.FDPipe}).
+		at(59.9, tid, &e.Stdio{FD: 1, Action: "allocated", Call: "openat", Is: e.FDFile, Path: "/var/lib/cart/stock.tbl"}).stderr("stock.tbl: checksum mismatch in record 1\n").exits(1))
 	add("stdio-replaced/near-miss-daemon", "exit-error certain", mk("/srv/cart").at(0.1, tid, &e.Stdio{FD: 0, Action: "replaced", Call: "dup2", Was: e.FDPipe, Is: e.FDDevice, Path: "/dev/null", From: 3}).
 		at(0.1, tid, &e.Stdio{FD: 1, Action: "replaced", Call: "dup2", Was: e.FDPipe, Is: e.FDFile, Path: "/var/log/cart.log", From: 4}).fails(tid, true, call(0.2, "write", e.EIO, 1, "")).exits(1))
 	add("stdio-replaced/bystander-crash", "invalid-access certain", st().dies(segv(0x18, "null page", mine("render"))))
@@ -170,6 +192,9 @@ func made() []madeCase {
 	add("address-in-use/positive-c", "address-in-use certain", mk("/srv/cart").ends(1).at(0.999, tid, inUse).fails(tid, true, call(0.2, "bind", e.EADDRINUSE, 3, "127.0.0.1:8080")).exits(1))
 	add("address-in-use/near-miss-next-port", "killed certain", mk("/srv/cart").at(0.1, tid, inUse).fails(tid, true, call(59.9e3, "bind", e.EADDRINUSE, 3, "127.0.0.1:8080")).
 		at(59.99, never, sent(e.SIGTERM, 900, "bash", "bash")).dies(outside(e.SIGTERM, 900)))
+	add("address-in-use/near-miss-took-the-next", "exit-error certain", mk("/srv/cart").at(59.99, tid, inUse).fails(tid, true, call(10, "bind", e.EADDRINUSE, 3, "127.0.0.1:8080")).
+		table(4, 1024, 4096, e.FDGroup{Kind: e.FDTCP, State: "CLOSE", Local: "127.0.0.1:8081", Count: 1}).exits(21))
+	add("address-in-use/near-miss-then-null", "invalid-access certain", mk("/srv/cart").at(59.999, tid, inUse).fails(tid, true, call(1, "bind", e.EADDRINUSE, 3, "127.0.0.1:8080")).dies(segv(0x10, "null page", mine("main"))))
 	add("address-in-use/bystander-later-error", "exit-error certain", mk("/srv/cart").at(0.1, tid, inUse).
 		fails(tid, true, call(59.9e3, "bind", e.EADDRINUSE, 3, "127.0.0.1:8080"), call(0.2, "connect", e.ECONNREFUSED, 4, "127.0.0.1:5432")).stderr("db: Connection refused\n").exits(1))
 
@@ -205,6 +230,11 @@ func made() []madeCase {
 		fails(tid, true, call(0.3, "write", e.EPIPE, 1, "")).dies(sigpipe))
 	add("broken-pipe/positive-epipe", "broken-pipe certain", mk("/usr/bin/python3", "/srv/cart.py").at(59.99, tid, &e.WriteRefused{FD: 1, FDKind: e.FDPipe, Errno: e.EPIPE, Asked: 80, Count: 1, Lost: 80}).
 		fails(tid, true, call(10, "write", e.EPIPE, 1, "")).stderr("Exception ignored in: <_io.TextIOWrapper name='<stdout>' mode='w' encoding='utf-8'>\nBrokenPipeError: [Errno 32] Broken pipe\n").exits(120))
+	pf := mk("/bin/bash", "-c", "set -o pipefail; yes | head -n 1")
+	pf.of(59.98, 4300, 4300, "yes", sigpipe).of(59.981, 4300, 4300, "yes", &e.Exit{Parent: mainPID, Signal: e.SIGPIPE, ExitCode: 141, EnderTID: 4300}).
+		of(59.99, 4301, 4301, "head", &e.Exit{Parent: mainPID, EnderTID: 4301})
+	add("broken-pipe/positive-pipefail", "broken-pipe certain", pf.exits(141))
+	add("broken-pipe/near-miss-handled", "exit-error certain", mk("/srv/cart").fails(tid, true, call(20, "sendto", e.EPIPE, 17, "")).stderr("quota is used up\n").exits(3))
 	add("broken-pipe/near-miss-client-left", "exit-error certain", mk("/srv/cart").fails(tid, true, call(9e3, "sendto", e.EPIPE, 17, ""), call(0.2, "connect", e.ECONNREFUSED, 4, "127.0.0.1:5432")).
 		stderr("db: Connection refused\n").exits(1))
 	add("broken-pipe/bystander-sigpipe-sent", "killed certain", mk("/srv/cart").at(59.99, never, sent(e.SIGPIPE, 900, "bash", "bash")).dies(outside(e.SIGPIPE, 900)))

@@ -12,7 +12,7 @@ var brokenPipe = Cause{
 	Title: "The reader was gone",
 	Why: "A write to a pipe or socket whose other end is closed ends the writer with SIGPIPE, or fails with EPIPE where that signal is ignored. " +
 		"The other end closed because it had enough (head), died, or timed out.",
-	Seen:     "The process died of SIGPIPE of its own write: certain. EPIPE as the last failed call of the thread that ended it, on standard output or error or named in its last words: certain; on another descriptor: likely at most.",
+	Seen:     "The process died of SIGPIPE of its own write: certain. EPIPE as the last failed call of the thread that ended it, on stdout or stderr, or named in its last words: certain. On another descriptor without a word it tells nothing: servers meet it all the time.",
 	Advice:   "See why the reader went away first. A program that must survive it ignores SIGPIPE and handles EPIPE.",
 	Rule:     ruleBrokenPipe,
 	Absent:   nil,
@@ -45,18 +45,13 @@ func ruleBrokenPipe(v *View) *evidence.Finding {
 	if w != nil {
 		s.add(v, i, w.Count)
 	}
-	l := v.link(epipe, errnoWords[evidence.EPIPE], s)
+	l := v.link(others, epipe, errnoWords[evidence.EPIPE], s)
 	if l.conf == "" {
 		return nil
 	}
 	onStd := w != nil || l.call != nil && (l.call.FD == 1 || l.call.FD == 2)
 	if !onStd && !l.said {
-		// Servers meet EPIPE of clients that left at any time; only as the very last call does it tell.
-		if l.conf == evidence.Certain {
-			l.conf = evidence.Likely
-		} else {
-			return nil
-		}
+		return nil // servers meet EPIPE of clients that left at any time
 	}
 	to := stream(1)
 	switch {
@@ -117,8 +112,13 @@ var outputStalled = Cause{
 }
 
 func ruleOutputStalled(v *View) *evidence.Finding {
-	if v.How == endOutside {
+	switch v.How {
+	case endOutside, endTimer, endSelf:
 		return stalledAtEnd(v)
+	case endError:
+		if f := stalledAtEnd(v); f != nil && v.asked < 0 && v.text.final == nil {
+			return f // a watchdog of its own gave up
+		}
 	}
 	if v.How != endError && v.How != endAbort || v.asked >= 0 {
 		return nil
@@ -129,13 +129,13 @@ func ruleOutputStalled(v *View) *evidence.Finding {
 	}
 	gap := v.End - v.boot(i)
 	// "Resource temporarily unavailable" is also said of fork and of locks; the write was refused, too.
-	word := v.text.names(errnoWords[evidence.EAGAIN])
+	word := v.names(errnoWords[evidence.EAGAIN])
 	conf := evidence.Confidence("")
 	switch {
 	case word == saysIt && gap < window:
 		conf = evidence.Certain
-	case word == saysNothing && gap < atOnce:
-		conf = evidence.Likely
+	case word == saysNothing && gap < atOnce && len(v.text.last) == 0:
+		conf = evidence.Likely // it gave up without a word
 	}
 	if conf == "" {
 		return nil
@@ -175,7 +175,7 @@ func stalledAtEnd(v *View) *evidence.Finding {
 		since = v.samples[i].boot
 	}
 	wait := max(b.Nanos, last.boot-since)
-	if wait < 3*second {
+	if wait < second || wait < 3*second && v.How == endOutside {
 		return nil
 	}
 	full := false
@@ -185,7 +185,15 @@ func stalledAtEnd(v *View) *evidence.Finding {
 	if !full {
 		return nil
 	}
-	sum := fmt.Sprintf("It hung: a thread had waited %s in a write to its %s, a full pipe that nobody read, when %s ended it with %s.", span(wait+max(0, v.End-last.boot)), stream(b.FD), orSomeone(who(v.Sender)), v.Signal)
+	sum := fmt.Sprintf("It hung: a thread had waited %s in a write to its %s, a full pipe that nobody read, when ", span(wait+max(0, v.End-last.boot)), stream(b.FD))
+	switch v.How {
+	case endOutside:
+		sum += fmt.Sprintf("%s ended it with %s.", orSomeone(who(v.Sender)), v.Signal)
+	case endTimer:
+		sum += fmt.Sprintf("its own timer ended it (%s).", v.Signal)
+	default:
+		sum += fmt.Sprintf("it %s.", v.endWords())
+	}
 	for i, s := range ofPID[*evidence.OutputStalled](v, 0) {
 		if v.End-v.boot(i) < late {
 			sum += fmt.Sprintf(" What descry passes the output on to had not taken it for %s.", span(s.Nanos))

@@ -36,13 +36,8 @@ func ruleUncaughtError(v *View) *evidence.Finding {
 	switch {
 	case t.thread && !(v.How == endAbort && t.lang == langRust):
 		return nil // a thread's end, survived as a rule
-	case v.asked >= 0 && !t.proven:
-		conf = evidence.Possible
 	case !t.fits(v):
-		if !t.proven || v.Code == 0 {
-			return nil
-		}
-		conf = evidence.Possible
+		return nil // a report that was handled
 	case t.trailer > 0 || v.asked >= 0:
 		conf = evidence.Likely
 	case t.lang == langPython && t.from > 0 && loggedBefore(v, t), t.lang == langJava && !t.proven, t.lang == langNode && !t.proven:
@@ -59,9 +54,6 @@ func ruleUncaughtError(v *View) *evidence.Finding {
 	title := strings.ToLower(what[:1]) + what[1:]
 	if t.typ != "" {
 		title = "an uncaught " + plain(t.typ, 60)
-	}
-	if conf == evidence.Possible {
-		sum += fmt.Sprintf("; its end (%s) is not the usual one after that", v.endWords())
 	}
 	return &evidence.Finding{Confidence: conf, Title: title, Summary: strings.TrimSuffix(sum, ".") + ".", Evidence: v.deathAt()}
 }
@@ -101,6 +93,8 @@ var startFailure = Cause{
 
 var (
 	notFound = regexp.MustCompile(`^(?:.*: )?(?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found$`)
+	symbol   = regexp.MustCompile(`symbol lookup error: ([^:]+): (undefined symbol: \S+)`)
+	version  = regexp.MustCompile("^(?:[^:]+: )?([^:\\s]+): version [`'](\\S+)' not found \\(required by")
 	loader   = regexp.MustCompile(`error while loading shared libraries: ([^:]+): (.*)$`)
 	missing  = regexp.MustCompile(`^(?:Error loading shared library|Error relocating) ([^:]+): (.*)$`) // musl
 )
@@ -199,6 +193,16 @@ func (v *View) loaderFailed(title string) *evidence.Finding {
 		return nil
 	}
 	for _, s := range v.text.last[:min(3, len(v.text.last))] {
+		if m := symbol.FindStringSubmatch(s); m != nil && v.Code == 127 {
+			return &evidence.Finding{Confidence: evidence.Likely, Title: title, Evidence: v.deathAt(),
+				Summary: fmt.Sprintf("It never got to its own code: the loader found no library that has what %s needs (%s).", plain(m[1], 80), plain(m[2], 100)),
+				Advice:  "A library is of another version than the program was built with: install the one that belongs to it."}
+		}
+		if m := version.FindStringSubmatch(s); m != nil {
+			return &evidence.Finding{Confidence: evidence.Likely, Title: title, Evidence: v.deathAt(),
+				Summary: fmt.Sprintf("It never got to its own code: %s is too old here, version %s is needed.", plain(m[1], 80), plain(m[2], 60)),
+				Advice:  "The program was built against a newer library than this image or machine has: build it there, or take a newer base image."}
+		}
 		m := loader.FindStringSubmatch(s)
 		if m == nil {
 			m = missing.FindStringSubmatch(s)

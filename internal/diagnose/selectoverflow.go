@@ -61,6 +61,9 @@ func selectRefused(v *View) *evidence.Finding {
 			return nil
 		}
 		said = `the C library refused it in FD_SET(): "buffer overflow detected"`
+		if at, _ := v.lastSelect(); at < 0 && (v.Fatal == nil || !hasFrame(v.Fatal.Trace, "__fortify_fail", "__chk_fail")) {
+			conf = evidence.Likely // which check it was stands in no backtrace
+		}
 	case v.How == endError && t != nil && t.fits(v):
 		switch {
 		case t.lang == langPython && strings.Contains(t.whole, "filedescriptor out of range in select()"):

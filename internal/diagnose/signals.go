@@ -107,21 +107,11 @@ var seccomp = Cause{
 func ruleSeccomp(v *View) *evidence.Finding {
 	f := v.Fatal
 	at := v.fatalAt
-	if v.How == endError {
-		// Caught, and given up for it.
-		for i, c := range of[*evidence.SignalCaught](v) {
-			if c.Signal == evidence.SIGSYS && byKernel(&c.SignalFatal) && v.End-v.boot(i) < soon && v.Case.Timeline[i].TID == v.endTID {
-				f, at = &c.SignalFatal, i
-			}
-		}
-		if at < 0 || f == nil {
-			return nil
-		}
-	} else if v.How != endSeccomp {
-		return nil
+	if v.How != endSeccomp {
+		return nil // a handler that took it was prepared for it
 	}
 	conf := evidence.Certain
-	if f == nil || v.How == endError {
+	if f == nil {
 		conf = evidence.Likely
 	}
 	call := "a system call"
@@ -178,7 +168,7 @@ var shutdownTimeout = Cause{
 	Title: "It did not end when asked",
 	Why: "A container runtime ends a program with SIGTERM and, when it has not ended within the grace period (10 s with docker, 30 s in Kubernetes), with SIGKILL. " +
 		"A program as process 1 ignores SIGTERM unless it handles it; a shell that runs it does not pass the signal on; or the shutdown itself takes too long.",
-	Seen:     "SIGTERM and then SIGKILL, both from outside, and the time between: certain.",
+	Seen:     "SIGTERM and then SIGKILL, both from another process, and the time between: certain, with less than a second between likely.",
 	Advice:   "Handle SIGTERM and end within the grace period; start the program with exec in a shell script so that it gets the signal itself; or lengthen the grace period.",
 	Rule:     ruleShutdownTimeout,
 	Swallows: []string{"killed"},
@@ -192,23 +182,21 @@ func ruleShutdownTimeout(v *View) *evidence.Finding {
 	var term *evidence.SignalSent
 	for _, pid := range append([]int32{v.PID}, v.Passed...) {
 		for i, s := range ofPID[*evidence.SignalSent](v, pid) {
-			if s.Signal == evidence.SIGTERM && !s.SenderInTree && s.Sender != v.PID && s.Sender != 0 && at < 0 {
+			if s.Signal == evidence.SIGTERM && s.Sender != v.PID && s.Sender != 0 && at < 0 {
 				at, term = i, s
 			}
 		}
 	}
-	if at < 0 || v.End-v.boot(at) < soon {
+	if at < 0 {
 		return nil
 	}
-	for _, s := range of[*evidence.SignalSent](v) {
-		if s.Signal == evidence.SIGKILL && s.SenderInTree {
-			return nil
-		}
-	}
 	gap := v.End - v.boot(at)
-	conf := evidence.Certain
+	conf, title := evidence.Certain, "a shutdown that took too long"
 	if gap > 600*second || v.Fatal == nil {
 		conf = evidence.Likely
+	}
+	if gap < soon { // hardly a time to end in
+		conf, title = evidence.Likely, "SIGKILL "+span(gap)+" after SIGTERM"
 	}
 	sum := fmt.Sprintf("It was asked to end with SIGTERM by %s, had not ended %s later, and was killed with SIGKILL", who(&evidence.Sender{PID: term.Sender, Comm: term.SenderComm, Command: term.SenderCommand}), span(gap))
 	if v.Sender != nil && v.Sender.PID != term.Sender {
@@ -219,7 +207,7 @@ func ruleShutdownTimeout(v *View) *evidence.Finding {
 		sum += " It ignores SIGTERM."
 	}
 	ev := append(v.deathAt(), at)
-	return &evidence.Finding{Confidence: conf, Title: "a shutdown that took too long", Summary: sum, Evidence: append(ev, v.sentAt(v.Signal)...)}
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(ev, v.sentAt(v.Signal)...)}
 }
 
 // sentAt gives the latest sending of a signal to the culprit.
@@ -281,6 +269,9 @@ func ruleKilled(v *View) *evidence.Finding {
 			f.Confidence = evidence.Likely
 			f.Title = v.Signal.String() + " from outside"
 			f.Summary = fmt.Sprintf("It was ended by %s; who sent it was not seen.", v.Signal)
+			if v.Signal == evidence.SIGKILL && v.Case.Covered("probe/signal") && v.Case.Covered("probe/oom") {
+				f.Summary = "It was ended by SIGKILL, and no process was seen to send it: the kernel itself does so in the strict mode of seccomp."
+			}
 			if v.Signal == evidence.SIGKILL && !v.Case.Covered("probe/oom") {
 				f.Summary += " It may also have been the kernel's OOM killer, which was not watched."
 				f.Advice = "Look into the kernel's log (dmesg) for an OOM kill."

@@ -13,7 +13,7 @@ var stdioReplaced = Cause{
 	Why: "Descriptor 0, 1 or 2 was closed, often by a close() too many, and the next open or socket was given its number: the lowest that is free. " +
 		"From then on log lines go into that socket or file, its data goes into the log, or the program ends when the stranger is closed.",
 	Seen: "The descriptor was closed after the start and then allocated to a socket, pipe or file. Certain: and a call on that descriptor is the last that failed in the thread that ended the process, or the fatal SIGPIPE came of a write to it. " +
-		"Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
+		"Likely: it ended with an error within seconds, and nothing else was seen to fail. Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
 	Advice:   "Do not close descriptors 0 to 2: point them at /dev/null with dup2 where they are not wanted. Look for a close() of a descriptor that was already closed, or of -1 or 0 that was never opened.",
 	Rule:     ruleStdioReplaced,
 	Absent:   absentStdioReplaced,
@@ -114,16 +114,19 @@ func (v *View) brokeOn(r replaced) (evidence.Confidence, string, []int) {
 			return "", "", nil // another descriptor's pipe broke
 		}
 	case endError, endAbort:
+		if f := v.tookOver(r); f != "" {
+			return evidence.Likely, f, nil
+		}
 		for _, t := range v.threads {
 			if !t.ender {
 				continue
 			}
 			last := latestCall(t.calls, func(c *evidence.FailedCall) bool { return c.BootNanos <= v.End && !noise(c.Errno) || onIt(c) })
-			if last == nil || !onIt(last) || v.End-last.BootNanos > soon || v.text.names(errnoWords[last.Errno]) == saysOther {
+			if last == nil || !onIt(last) || v.End-last.BootNanos > soon || v.names(errnoWords[last.Errno]) == saysOther {
 				return "", "", nil
 			}
 			conf := evidence.Certain
-			if v.End-last.BootNanos > atOnce && v.text.names(errnoWords[last.Errno]) != saysIt {
+			if v.End-last.BootNanos > atOnce && v.names(errnoWords[last.Errno]) != saysIt {
 				conf = evidence.Likely
 			}
 			return conf, fmt.Sprintf("%s on it failed with %s", plain(last.Call, 30), last.Errno), []int{t.at}
@@ -137,6 +140,32 @@ func (v *View) brokeOn(r replaced) (evidence.Confidence, string, []int) {
 		}
 	}
 	return "", "", nil
+}
+
+// tookOver says whether the program ended in error soon after one of its output streams had become
+// a stranger, where nothing else was seen: what it printed damaged a file or went to a peer, or its
+// last words did. A daemon that closes all three is left alone where sockets took the numbers.
+func (v *View) tookOver(r replaced) string {
+	if r.FD == 0 || v.How != endError || v.text.final != nil || v.End-v.boot(r.at) > window {
+		return ""
+	}
+	closed := 0
+	for _, s := range of[*evidence.Stdio](v) {
+		if s.Action == "closed" {
+			closed |= 1 << (s.FD & 7)
+		}
+	}
+	if closed&7 == 7 && isSocket(r.Is) {
+		return ""
+	}
+	for _, t := range v.threads { // an error on something else tells more
+		if c := latestCall(t.calls, func(c *evidence.FailedCall) bool {
+			return !noise(c.Errno) && c.BootNanos <= v.End && v.End-c.BootNanos < soon
+		}); t.ender && c != nil {
+			return ""
+		}
+	}
+	return fmt.Sprintf("That was %s before its end, and nothing else was seen to fail", span(v.End-v.boot(r.at)))
 }
 
 func ioCall(call string) bool {

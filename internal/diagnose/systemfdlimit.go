@@ -20,7 +20,7 @@ var systemFDLimit = Cause{
 
 func ruleSystemFDLimit(v *View) *evidence.Finding {
 	s, last := v.refusals(evidence.ENFILE)
-	l := v.link(func(c *evidence.FailedCall) bool { return c.Errno == evidence.ENFILE }, errnoWords[evidence.ENFILE], s)
+	l := v.link(others, func(c *evidence.FailedCall) bool { return c.Errno == evidence.ENFILE }, errnoWords[evidence.ENFILE], s)
 	if l.conf == "" {
 		return nil
 	}

@@ -109,8 +109,27 @@ func (t *text) find(n int, words ...string) string {
 // epilogue is a line that others add after a program's last words.
 func epilogue(s string) bool {
 	s = strings.TrimSpace(s)
-	return s == "" || s == "}" || hasAnyPrefix(s, "exit status ", "npm ERR!", "npm error", "Node.js v", "Aborted", "Segmentation fault",
-		"Killed", "Terminated", "make: ***", "error Command failed", "info Visit https://yarnpkg.com", "[Inferior ")
+	return s == "" || s == "}" || nativeFrame.MatchString(s) || hasAnyPrefix(s, "exit status ", "npm ERR!", "npm error", "Node.js v", "Aborted", "Segmentation fault",
+		"Killed", "Terminated", "----- Native stack trace", "----- JavaScript stack trace", "make: ***", "error Command failed", "info Visit https://yarnpkg.com", "[Inferior ")
+}
+
+// nativeFrame is a line of Node.js' native backtrace.
+var nativeFrame = regexp.MustCompile(`^\d+: (0x)?[0-9a-f]{6,} `)
+
+// met says whether the kernel returned that error to the culprit shortly before its end, or whether
+// nobody knows.
+func (v *View) met(e evidence.Errno) bool {
+	if len(v.threads) == 0 {
+		return true
+	}
+	for _, t := range v.threads {
+		if latestCall(t.calls, func(c *evidence.FailedCall) bool {
+			return c.Errno == e && c.BootNanos <= v.End && v.End-c.BootNanos < window
+		}) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // word says what the program's last words make of an error.
@@ -125,7 +144,7 @@ const (
 
 // errnoWords are the ways in which programs say an error.
 var errnoWords = map[evidence.Errno][]string{
-	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "os error 24", "process_fd_quota"},
+	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "os error 24", "Error 24"},
 	evidence.ENFILE:        {"Too many open files in system", "too many open files in system", "ENFILE", "File table overflow", "Errno 23", "os error 23"},
 	evidence.EADDRINUSE:    {"Address already in use", "address already in use", "EADDRINUSE", "Address in use", "Errno 98", "os error 98", "in use by another"},
 	evidence.EADDRNOTAVAIL: {"Cannot assign requested address", "cannot assign requested address", "EADDRNOTAVAIL", "Address not available", "address not available", "Errno 99", "os error 99"},
@@ -145,10 +164,12 @@ var errnoWords = map[evidence.Errno][]string{
 
 // consequence is what a program makes of an error that it does not name: it could not resolve,
 // open, load or connect, or used what it did not get.
-var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined)\b`)
+var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
 
-// names says whether the last words name an error by one of words.
-func (t *text) names(words []string) word {
+// names says whether the last words name an error by one of words. Another error that they name
+// counts where the kernel saw it as well: programs put their own words to things.
+func (v *View) names(words []string) word {
+	t := &v.text
 	if len(words) == 0 {
 		return saysNothing
 	}
@@ -161,13 +182,17 @@ func (t *text) names(words []string) word {
 	if containsAny(said, words...) {
 		return saysIt
 	}
-	for _, other := range errnoWords {
-		if containsAny(said, other...) {
+	for errno, other := range errnoWords {
+		if containsAny(said, other...) && v.met(errno) {
 			return saysOther
 		}
 	}
 	if t.final == nil {
 		return saysNothing
+	}
+	switch t.final.typ {
+	case "KeyError", "ValueError", "IndexError", "ZeroDivisionError", "AssertionError", "NameError", "RecursionError":
+		return saysOther
 	}
 	if consequence.MatchString(t.final.typ + " " + t.final.msg) {
 		return saysVague

@@ -28,7 +28,15 @@ func parseRuby(all []string, i int, _ bool) *trace {
 		return nil
 	}
 	t.deep = t.typ == "SystemStackError"
-	for t.to = i + 1; t.to < len(all) && (hasAnyPrefix(all[t.to], "\tfrom ", "\t ... ", "        from ") || all[t.to] == ""); t.to++ {
+	t.to = i + 1
+	for k := t.to; k < min(len(all), i+10); k++ { // an excerpt and hints stand before the frames
+		if strings.HasPrefix(all[k], "\tfrom ") {
+			t.to = k
+			break
+		}
+	}
+	for t.to < len(all) && (hasAnyPrefix(all[t.to], "\tfrom ", "\t ... ", "        from ") || all[t.to] == "") {
+		t.to++
 	}
 	if i > 0 && strings.Contains(all[i-1], "terminated with exception") {
 		t.thread = true

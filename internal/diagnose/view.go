@@ -102,6 +102,14 @@ func newView(c *evidence.Case) *View {
 	return v
 }
 
+// Culprit is the process whose end a judgement of c is about: the main process, or the one below it
+// whose end it only passed on, as shells do. 0: not known.
+func Culprit(c *evidence.Case) int32 {
+	v := &View{Case: c, exitAt: -1, fatalAt: -1, faultAt: -1, asked: -1}
+	v.findCulprit()
+	return v.PID
+}
+
 // of gives the culprit's observations of one type, with their indexes.
 func of[T evidence.Detail](v *View) iter.Seq2[int, T] { return ofPID[T](v, v.PID) }
 
@@ -160,30 +168,29 @@ func (v *View) passedOn(pid int32) int32 {
 			}
 		}
 	}
-	var last *evidence.Exit
-	child, childAt := int32(0), -1
+	// The latest child of such an end; in a pipeline another one may end after it.
+	child, childAt := int32(0), int64(0)
+	passes := v.passes(pid)
 	for i, e := range ofPID[*evidence.Exit](v, 0) {
 		o := &v.Case.Timeline[i]
-		if e.Parent != pid || o.PID == pid || o.BootNanos > v.boot(at) {
+		gap := v.boot(at) - o.BootNanos
+		if e.Parent != pid || o.PID == pid || gap < 0 || child != 0 && o.BootNanos < childAt {
 			continue
 		}
-		if last == nil || o.BootNanos >= v.boot(childAt) {
-			last, child, childAt = e, o.PID, i
+		same := false
+		switch {
+		case e.Signal != 0 && own.Signal != 0:
+			same = own.Signal == e.Signal && gap < second
+		case e.Signal != 0:
+			same = own.ExitCode == 128+int32(e.Signal) && gap < 2*second
+		case own.Signal == 0:
+			same = own.ExitCode == e.ExitCode && gap < second && passes
+		}
+		if same {
+			child, childAt = o.PID, o.BootNanos
 		}
 	}
-	if last == nil || last.ExitCode == 0 {
-		return 0
-	}
-	gap := v.boot(at) - v.boot(childAt)
-	switch {
-	case last.Signal != 0 && own.Signal == last.Signal && gap < second:
-		return child
-	case last.Signal != 0 && own.Signal == 0 && own.ExitCode == 128+int32(last.Signal) && gap < 2*second:
-		return child
-	case last.Signal == 0 && own.Signal == 0 && own.ExitCode == last.ExitCode && gap < second && v.passes(pid):
-		return child
-	}
-	return 0
+	return child
 }
 
 // passers are commands whose exit code is that of what they run.
@@ -315,7 +322,14 @@ func (v *View) findHow() {
 	default:
 		v.How = endOutside
 	}
-	if v.How == endOutside {
+	if v.How == endSelf { // a runtime that obeyed a signal and then raised it for itself, as Python and shells do
+		for i, s := range of[*evidence.SignalSent](v) {
+			if s.Signal == v.Signal && s.Sender != v.PID && !s.Ignored && v.End-v.boot(i) < late {
+				v.How = endOutside
+				v.Sender = &evidence.Sender{PID: s.Sender, Comm: s.SenderComm, Command: s.SenderCommand}
+			}
+		}
+	} else if v.How == endOutside {
 		v.findSender()
 	}
 }
@@ -430,6 +444,11 @@ func (v *View) table() *evidence.FDTable {
 	if v.Exit != nil {
 		t = v.Exit.FDs
 	}
+	for _, r := range of[*evidence.FDRefused](v) { // right after the first refusal
+		if r.FDs != nil && (t == nil || r.FDs.Open > t.Open) {
+			t = r.FDs
+		}
+	}
 	if k := v.Case.FDTable; k != nil && (k.PID == v.PID || k.PID == 0 && len(v.Passed) == 0) && (t == nil || k.Open > t.Open) {
 		t = k
 	}
@@ -460,6 +479,44 @@ func (v *View) runs(name string) bool {
 		}
 	}
 	return strings.HasPrefix(v.Name, name) || v.exitAt >= 0 && strings.HasPrefix(v.Case.Timeline[v.exitAt].Comm, name)
+}
+
+// closesAtExit says whether the culprit's runtime closes what it holds on its way out, so that its
+// descriptor table at death tells nothing of before.
+func (v *View) closesAtExit() bool {
+	for _, name := range []string{"python", "ruby", "perl", "php", "node", "lua"} {
+		if v.runs(name) {
+			return true
+		}
+	}
+	if t := v.text.final; t != nil && t.lang != langGo && t.lang != langCPP && t.lang != langRust && t.lang != langJava {
+		return true
+	}
+	return false
+}
+
+// roomAtEnd says whether the culprit is known to have had descriptors to spare when it ended: a
+// refusal before was over.
+func (v *View) roomAtEnd() bool {
+	if v.How == endError && v.closesAtExit() || v.Exit == nil || v.Exit.FDs == nil || v.Exit.FDs.Partial != "" {
+		return false
+	}
+	t := v.Exit.FDs
+	return t.SoftLimit > 0 && t.Open*10 < t.SoftLimit*9 && t.SoftLimit-t.Open > 2
+}
+
+// boundElsewhere says whether the culprit holds a socket that is bound to an address: one that was
+// refused was not the last word.
+func (v *View) boundElsewhere() bool {
+	if v.Exit == nil || v.Exit.FDs == nil {
+		return false
+	}
+	for _, g := range v.Exit.FDs.Groups {
+		if (g.Kind == evidence.FDTCP || g.Kind == evidence.FDUDP) && g.Local != "" && g.Peer == "" && !anyPort(g.Local) {
+			return true
+		}
+	}
+	return false
 }
 
 // dead says whether the case is a death.

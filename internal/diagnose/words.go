@@ -119,11 +119,11 @@ func plain(s string, n int) string {
 func stream(fd int32) string {
 	switch fd {
 	case 0:
-		return "standard input"
+		return "stdin"
 	case 1:
-		return "standard output"
+		return "stdout"
 	case 2:
-		return "standard error"
+		return "stderr"
 	}
 	return fmt.Sprintf("descriptor %d", fd)
 }

@@ -11,7 +11,7 @@ import (
 
 // Options say how a case is shown.
 type Options struct {
-	Width    int    // cells of a line; 0: 100. Less than 40 is taken for 40
+	Width    int    // cells of a line; 0: 100. less than 20 is taken for 20
 	Color    bool   // whether the reader is a terminal that shows colours
 	CaseHint string // how to see the case again: "descry why 01JD…"; empty: not said
 }
@@ -25,7 +25,7 @@ func (o Options) width() int {
 }
 
 const (
-	minWidth   = 40
+	minWidth   = 20
 	labelWidth = 22 // of "descriptors at death"
 	maxGroups  = 6
 	maxFrames  = 8

@@ -108,6 +108,18 @@ func Warning(h *evidence.Headroom, softLimit int64) string {
 	return s
 }
 
+// Withdrawn is the line that takes a warning back.
+func Withdrawn(h *evidence.Headroom) string {
+	if h.Limit == "fd_setsize" {
+		return fmt.Sprintf("descry: descriptors no longer grow: highest %d; select() overflows at %d", h.Open, h.Max)
+	}
+	return fmt.Sprintf("descry: descriptors no longer grow: %d of %d", h.Open, h.Max)
+}
+
+// Safe makes foreign text fit for a terminal, on one line: control characters and what else does
+// not show itself are escaped.
+func Safe(s string) string { return clean(s) }
+
 // group says what a group of descriptors holds: "tcp CLOSE_WAIT to 10.0.3.7:5432".
 func group(g *evidence.FDGroup) string {
 	s := string(g.Kind)
