@@ -84,15 +84,6 @@ func (t *text) lastLine() string {
 	return t.last[0]
 }
 
-// tail gives the last n lines of each stream.
-func (t *text) tail(n int) []string {
-	var out []string
-	for _, s := range t.streams {
-		out = append(out, s.all[max(0, len(s.all)-n):]...)
-	}
-	return out
-}
-
 // find gives the last of the last n lines of a stream that contains one of words.
 func (t *text) find(n int, words ...string) string {
 	for _, s := range t.streams {
