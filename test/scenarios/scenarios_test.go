@@ -120,7 +120,7 @@ func (s *Scenario) test(t *testing.T, bin string, uid uint32) {
 		t.Skip("needs " + m)
 	}
 	if s.VM && os.Getenv("DESCRY_SCENARIOS_VM") == "" {
-		t.Skip("needs a machine of its own: changes a sysctl of the whole machine; test/kernel has one")
+		t.Skip("needs the VM: changes a sysctl of the whole machine")
 	}
 	slots <- struct{}{}
 	defer func() { <-slots }()
