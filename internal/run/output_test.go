@@ -245,7 +245,7 @@ func TestOutputHeld(t *testing.T) {
 // signal ends that.
 func TestDrainOrGiveUp(t *testing.T) {
 	for _, giveUp := range []bool{false, true} {
-		c, r := prepare(t, Config{Args: []string{"head", "-c", "150000", "/dev/zero"}, HoldTime: time.Millisecond})
+		c, r := prepare(t, Config{Args: []string{"head", "-c", "100000", "/dev/zero"}, HoldTime: time.Millisecond})
 		if err := c.Go(); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestDrainOrGiveUp(t *testing.T) {
 			t.Errorf("it did not wait: %+v", res)
 		case <-time.After(50 * time.Millisecond):
 		}
-		if n, err := io.CopyN(io.Discard, r, 150000); err != nil {
+		if n, err := io.CopyN(io.Discard, r, 100000); err != nil {
 			t.Error(n, err)
 		}
 		if res := <-done; res.GaveUp || res.OutputHeld {

@@ -1,0 +1,187 @@
+package run
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// startCounting starts a watched program that counts signals, and gives its pid.
+func startCounting(t *testing.T, result string) (p *process, pid int) {
+	t.Helper()
+	p = start(t, "-result", result, self(t), "count-signals")
+	if _, err := fmt.Sscanf(p.line(t), "pid %d", &pid); err != nil {
+		t.Fatal(err)
+	}
+	return p, pid
+}
+
+// A signal to the watcher alone reaches the command once; one to the group as well, without another
+// from the watcher. Signals are passed on one after the other, so the last that arrives shows that
+// none of the earlier is still to come.
+func TestSignalsOnce(t *testing.T) {
+	result := t.TempDir() + "/result"
+	p, pid := startCounting(t, result)
+	watcher := p.Process.Pid
+	var want []string
+	expect := func(sig syscall.Signal) {
+		t.Helper()
+		want = append(want, fmt.Sprintf("got %d", sig))
+		if got := p.line(t); got != want[len(want)-1] {
+			t.Fatalf("%q in place of %q", got, want[len(want)-1])
+		}
+	}
+	for range 10 {
+		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, 40} {
+			unix.Kill(watcher, sig)
+			expect(sig)
+			unix.Kill(-watcher, sig)
+			expect(sig)
+		}
+	}
+	unix.Kill(watcher, syscall.SIGPWR)
+	expect(syscall.SIGPWR)
+	unix.Kill(pid, syscall.SIGALRM)
+	if rest := p.rest(t); rest != "" {
+		t.Errorf("more signals than were sent: %q", rest)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	r := readResult(t, result)
+	if !r.Interrupted || !slices.Contains(r.Signals, SignalSeen{syscall.SIGINT, 10, 10}) || !slices.Contains(r.Signals, SignalSeen{40, 10, 10}) || !slices.Contains(r.Signals, SignalSeen{syscall.SIGPWR, 0, 1}) {
+		t.Errorf("%+v", r.Signals)
+	}
+}
+
+// Killed together with the whole group by one that also sends to the watcher alone, as timeout(1)
+// does, it dies of the signal; the exit code is that of timeout.
+func TestTimeout(t *testing.T) {
+	needs(t, "timeout")
+	cmd := exec.Command("timeout", "-s", "TERM", "0.2", self(t), "watch", self(t), "count-signals")
+	// count-signals lives on after SIGTERM: it must get at least one and at most two.
+	cmd.Args = slices.Insert(cmd.Args, 3, "-k", "1")
+	out, _ := cmd.Output()
+	if n := strings.Count(string(out), "got 15\n"); n < 1 || n > 2 || cmd.ProcessState.ExitCode() != 137 && cmd.ProcessState.ExitCode() != -1 {
+		t.Errorf("%q, %v", out, cmd.ProcessState)
+	}
+	var pid int
+	fmt.Sscanf(string(out), "pid %d", &pid)
+	unix.Kill(pid, syscall.SIGKILL) // the watcher was killed with 9, the program lives on
+}
+
+// A signal that ends the command ends the watcher too, with 128+n; one that the command catches
+// does not.
+func TestSignalEnds(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGABRT} {
+		for _, group := range []bool{false, true} {
+			p := start(t, "sh", "-c", "echo ready; exec cat")
+			p.line(t)
+			to := p.Process.Pid
+			if group {
+				to = -to
+			}
+			unix.Kill(to, sig)
+			p.Wait()
+			if p.ProcessState.ExitCode() != 128+int(sig) {
+				t.Errorf("%v, group %v: %v", sig, group, p.ProcessState)
+			}
+		}
+	}
+	p := start(t, "sh", "-c", "trap 'echo caught; exit 9' TERM; echo ready; while :; do read x; done")
+	p.line(t)
+	unix.Kill(p.Process.Pid, syscall.SIGTERM)
+	if got := p.line(t); got != "caught" {
+		t.Error(got)
+	}
+	p.Wait()
+	if p.ProcessState.ExitCode() != 9 {
+		t.Error(p.ProcessState)
+	}
+}
+
+// Ctrl-Z stops command and watcher, and the parent sees its job stopped; fg continues both.
+func TestStopAndContinue(t *testing.T) {
+	for _, group := range []bool{true, false} {
+		p := start(t, "sh", "-c", "echo $$; read x; echo $x; read x; echo $x; exit 3")
+		var pid int
+		fmt.Sscan(p.line(t), &pid)
+		watcher := p.Process.Pid
+		to := watcher
+		if group {
+			to = -watcher
+		}
+		for range 2 {
+			unix.Kill(to, syscall.SIGTSTP)
+			var ws syscall.WaitStatus
+			if _, err := syscall.Wait4(watcher, &ws, syscall.WUNTRACED, nil); err != nil || !ws.Stopped() || ws.StopSignal() != syscall.SIGTSTP {
+				t.Fatal(ws, err)
+			}
+			if !isStopped(pid) {
+				t.Error("the watcher is stopped, the command is not")
+			}
+			unix.Kill(to, syscall.SIGCONT)
+			if _, err := syscall.Wait4(watcher, &ws, syscall.WCONTINUED, nil); err != nil || !ws.Continued() {
+				t.Fatal(ws, err)
+			}
+			fmt.Fprintln(p.stdin, "go on")
+			if got := p.line(t); got != "go on" {
+				t.Error(got)
+			}
+		}
+		p.Wait()
+		if p.ProcessState.ExitCode() != 3 {
+			t.Error(p.ProcessState)
+		}
+	}
+}
+
+// Who stops and continues the command by its pid does not stop the watcher.
+func TestStopCommandAlone(t *testing.T) {
+	p := start(t, "sh", "-c", "echo $$; read x; exit 4")
+	var pid int
+	fmt.Sscan(p.line(t), &pid)
+	unix.Kill(pid, syscall.SIGSTOP)
+	eventually(t, "the command is stopped", func() bool { return isStopped(pid) })
+	unix.Kill(pid, syscall.SIGCONT)
+	fmt.Fprintln(p.stdin)
+	p.Wait()
+	if p.ProcessState.ExitCode() != 4 {
+		t.Error(p.ProcessState)
+	}
+}
+
+// A command that is not let go never runs, and a signal ends it as it would end any.
+func TestPreparedOnly(t *testing.T) {
+	c, r := prepare(t, Config{Args: []string{"echo", "never"}})
+	if c.PID() <= 0 || syscall.Kill(c.PID(), 0) != nil {
+		t.Fatal("it has no process")
+	}
+	c.Close()
+	<-c.Dead()
+	b := make([]byte, 10)
+	if n, _ := r.Read(b); n != 0 {
+		t.Errorf("%q", b[:n])
+	}
+
+	c, _ = prepare(t, Config{Args: []string{"echo", "never"}})
+	c.Signal(syscall.SIGQUIT)
+	<-c.Dead()
+	if err := c.Go(); err == nil {
+		t.Error("it was started after its death")
+	}
+	if res := c.Wait(); res.Started || res.Signal != syscall.SIGQUIT || c.Tap().Totals(Stdout).Written != 0 {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	if _, err := Prepare(Config{}); err == nil {
+		t.Error("no command was taken")
+	}
+}
