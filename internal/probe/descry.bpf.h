@@ -101,19 +101,27 @@ struct {
 /* Set by the Go side before load. */
 volatile const __u32 ns_level = 0; /* level of descry's pid namespace */
 
+/* nr_at is p's number at a level of pid namespaces. The kernel's struct upid is larger than ours. */
+static __always_inline __u32 nr_at(struct pid *p, __u32 level)
+{
+	__u32 nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)p + bpf_core_field_offset(struct pid, numbers) +
+		(level & 31) * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return nr;
+}
+
 /* tid_of is t's thread id as descry sees it; 0 where t is outside descry's pid namespace. */
 static __always_inline __u32 tid_of(struct task_struct *t)
 {
 	struct pid *p;
-	__u32 nr = 0;
 
 	if (ns_level == 0)
 		return BPF_CORE_READ(t, pid);
 	p = BPF_CORE_READ(t, thread_pid);
 	if (!p || BPF_CORE_READ(p, level) < ns_level)
 		return 0;
-	bpf_probe_read_kernel(&nr, sizeof(nr), &p->numbers[ns_level & 31].nr);
-	return nr;
+	return nr_at(p, ns_level);
 }
 
 /* mine is the tree's entry of the current process, or NULL. */

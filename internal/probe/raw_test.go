@@ -19,3 +19,5 @@ func resetHandler(sig unix.Signal) {
 		panic(e)
 	}
 }
+
+func ptr(b []byte) unsafe.Pointer { return unsafe.Pointer(&b[0]) }

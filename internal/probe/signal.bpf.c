@@ -370,11 +370,10 @@ static __always_inline int delivered(struct proc *p, __u32 type, int sig, struct
 		f->e.code = BPF_CORE_READ(info, si_code);
 		if (from_process(f->e.code)) {
 			struct pid *pid = BPF_CORE_READ(t, group_leader, thread_pid);
-			__u32 level = BPF_CORE_READ(pid, level), from = BPF_CORE_READ(info, _sifields._kill._pid), own = 0;
+			__u32 level = BPF_CORE_READ(pid, level), from = BPF_CORE_READ(info, _sifields._kill._pid);
 
 			/* si_pid is as the receiver sees it. */
-			bpf_probe_read_kernel(&own, sizeof(own), &pid->numbers[level & 31].nr);
-			f->e.self = own == from;
+			f->e.self = nr_at(pid, level) == from;
 			if (f->e.self)
 				f->e.sender = p->pid;
 			else if (level == ns_level)
