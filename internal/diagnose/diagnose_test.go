@@ -202,6 +202,85 @@ func text2(t *testing.T, c *evidence.Case) string {
 	return b.String()
 }
 
+func TestSymptoms(t *testing.T) {
+	for file, want := range map[string]string{
+		"fd-limit/bystander-own-bug":             "slow-death",
+		"select-overflow/positive-overlap-crash": "garbled-output no-output",
+		"output-stalled/bystander-own-bug":       "torn-output",
+		"stdio-replaced/bystander-crash":         "no-output",
+		"fd-limit/positive-python":               "",
+		"killed/positive-sigkill":                "",
+	} {
+		c := load(t, filepath.Join("testdata", file+".json"))
+		Judge(c)
+		var got []string
+		for _, s := range c.Symptoms {
+			got = append(got, s.Kind)
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%s: %q, want %q", file, g, want)
+		}
+	}
+}
+
+// TestRuledOut: only what was watched throughout can be ruled out.
+func TestRuledOut(t *testing.T) {
+	c := mk("/srv/cart").samples(0, 59, 40, 1024, flat(14)).table(14, 1024, 4096).exits(3)
+	Judge(c)
+	got := map[string]string{}
+	for _, r := range c.RuledOut {
+		got[r.Cause] = r.Because
+	}
+	for cause, because := range map[string]string{"fd-limit": "0 refused, 14 of 1024 open at death, highest 13", "fd-leak": "14 descriptors at first, 14 at last, 59 s apart",
+		"select-overflow": "it never called select()", "memory-limit": "no OOM kill"} {
+		if got[cause] != because {
+			t.Errorf("%s: %q, want %q", cause, got[cause], because)
+		}
+	}
+	for _, spoil := range []func(*evidence.Case){
+		func(c *evidence.Case) {
+			for i := range c.Coverage {
+				c.Coverage[i].Lost = 1
+			}
+		},
+		func(c *evidence.Case) {
+			for i := range c.Coverage {
+				c.Coverage[i].Missing = "needs root"
+			}
+		},
+		func(c *evidence.Case) { c.Coverage = nil },
+	} {
+		spoil(c)
+		Judge(c)
+		if len(c.RuledOut) != 0 {
+			t.Errorf("not watched, and ruled out: %v", c.RuledOut)
+		}
+	}
+}
+
+// TestOrder: what explains another stands before it, even when it is less sure of itself.
+func TestOrder(t *testing.T) {
+	c := load(t, "testdata/fd-limit/positive-nil-response.json")
+	Judge(c)
+	var got []string
+	for _, f := range c.Findings {
+		got = append(got, f.Cause+" "+string(f.Confidence))
+	}
+	if want := []string{"fd-limit likely", "uncaught-error certain"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestForeignNames(t *testing.T) {
+	const bad = "\x1b[2J\nevil\x00"
+	c := mk("/srv/ca\x1brt").at(59.99, mainPID, &evidence.AddressRefused{Call: "bind", Errno: evidence.EADDRINUSE, Address: bad, Count: 1, Holder: 7, HolderCommand: bad}).
+		fails(mainPID, true, call(0.2, "bind", evidence.EADDRINUSE, 3, bad)).stderr("x\x1b[31m" + bad + "\n").exits(1)
+	sound(t, c)
+	if first(c) != "address-in-use certain" {
+		t.Errorf("found %s", first(c))
+	}
+}
+
 // TestProperties: judging again changes nothing, nor does the order of coverage; and without its
 // evidence a case says nothing stronger than how it ended.
 func TestProperties(t *testing.T) {

@@ -90,6 +90,8 @@ func made() []madeCase {
 		stderr("panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x40 pc=0x6a2b51]\n\ngoroutine 7 [running]:\nmain.fetch()\n\t/src/main.go:21 +0x91\n").exits(2))
 	add("fd-limit/near-miss-hour-ago-then-killed", "killed certain", mk("/srv/cart").ends(3600).at(10, tid, refusedFD("accept4", 1, 1024)).at(30, tid, refusedFD("accept4", 480, 1024)).table(40, 1024, 4096).
 		fails(tid, true, call(3570e3, "accept4", e.EMFILE, 3, "")).at(3599.9, never, sent(e.SIGTERM, 812, "kubelet", "/usr/bin/kubelet")).dies(outside(e.SIGTERM, 812)))
+	add("fd-limit/near-miss-on-the-way-out", "killed likely", mk("/srv/cart").at(59.5, never, sent(e.SIGTERM, 812, "kubelet", "/usr/bin/kubelet")).at(59.99, tid, refusedFD("openat", 1, 64)).table(64, 64, 4096).
+		fails(tid, true, call(0.4, "openat", e.EMFILE, -1, "/var/lib/cart/state")).exits(1))
 	add("fd-limit/near-miss-other-limit", "exit-error certain", mk("/srv/cart").at(59.9, tid, &e.FDRefused{Call: "mq_open", Errno: e.EMFILE, Count: 1, Open: 7, SoftLimit: 1024}).table(7, 1024, 4096).
 		fails(tid, true, call(1, "mq_open", e.EACCES, -1, "/q")).stderr("mq_open: Permission denied\n").exits(1))
 	for how, want := range map[string]string{"crash": "invalid-access certain", "config": "exit-error certain", "assert": "assertion certain"} {
@@ -166,6 +168,9 @@ func made() []madeCase {
 		table(1090, 4096, 4096, closeWait(790)).stderr("panic: no stock\n\ngoroutine 7 [running]:\nmain.add(0x1)\n\t/src/main.go:21 +0x91\n").exits(2))
 	add("select-overflow/near-miss-dynamic", "invalid-access certain", mk("/srv/cart").at(59.9, tid, &e.SelectBeyond{Call: "select", NFDs: 3000, Sets: [3]uint64{0x55550000, 0x55551000}, Where: [3]string{"heap", "heap"},
 		ChunkSize: [3]int64{520, 520}, Distance: 4096, Highest: 2999, Count: 900}).table(3000, 4096, 4096).dies(segv(0x18, "null page", mine("render"))))
+	roomy := selectOverlap()
+	roomy.Distance = 256
+	add("select-overflow/near-miss-roomy-sets", "invalid-access certain", mk("/srv/cart").at(59.9, tid, roomy).table(1091, 4096, 4096).dies(segv(0x18, "null page", mine("render"))))
 	add("select-overflow/near-miss-other-check", "memory-corruption certain", fortified(true, "").dies(abrt(libc("abort"), libc("__fortify_fail"), libc("__strcpy_chk"), mine("copy_name"))))
 	add("select-overflow/near-miss-few-descriptors", "memory-corruption certain", fortified(false, "").dies(abrt()))
 	add("select-overflow/near-miss-other-thread-later", "invalid-access certain", mk("/srv/cart").at(10, 4250, selectStack(1091, 1090)).table(1091, 4096, 4096).dies(segv(0x10, "null page", mine("render"))))
@@ -184,6 +189,8 @@ func made() []madeCase {
 		at(59.9, tid, &e.Stdio{FD: 1, Action: "allocated", Call: "openat", Is: e.FDFile, Path: "/var/lib/cart/stock.tbl"}).stderr("stock.tbl: checksum mismatch in record 1\n").exits(1))
 	add("stdio-replaced/near-miss-daemon", "exit-error certain", mk("/srv/cart").at(0.1, tid, &e.Stdio{FD: 0, Action: "replaced", Call: "dup2", Was: e.FDPipe, Is: e.FDDevice, Path: "/dev/null", From: 3}).
 		at(0.1, tid, &e.Stdio{FD: 1, Action: "replaced", Call: "dup2", Was: e.FDPipe, Is: e.FDFile, Path: "/var/log/cart.log", From: 4}).fails(tid, true, call(0.2, "write", e.EIO, 1, "")).exits(1))
+	add("stdio-replaced/near-miss-old-daemon", "exit-error certain", mk("/srv/cart").at(59.1, tid, &e.Stdio{FD: 1, Action: "closed", Call: "close", Was: e.FDPipe}).
+		at(59.1, tid, &e.Stdio{FD: 1, Action: "allocated", Call: "openat", Is: e.FDFile, Path: "/var/log/cart.log"}).fails(tid, true, call(0.2, "write", e.EIO, 1, "")).exits(1))
 	add("stdio-replaced/bystander-crash", "invalid-access certain", st().dies(segv(0x18, "null page", mine("render"))))
 
 	// address-in-use
@@ -205,6 +212,8 @@ func made() []madeCase {
 		stderr("connect: Cannot assign requested address\n").exits(1))
 	add("port-exhaustion/near-miss-foreign-address", "exit-error certain", mk("/srv/cart").at(59.99, tid, &e.AddressRefused{Call: "bind", Errno: e.EADDRNOTAVAIL, Address: "10.9.9.9:80", Count: 1}).
 		fails(tid, true, call(0.2, "bind", e.EADDRNOTAVAIL, 4, "10.9.9.9:80")).stderr("bind: Cannot assign requested address\n").exits(1))
+	add("port-exhaustion/near-miss-ports-free", "exit-error certain", mk("/srv/cart").at(59.99, tid, &e.AddressRefused{Call: "connect", Errno: e.EADDRNOTAVAIL, Address: "10.0.3.7:5432", Count: 1, PortRange: "32768 60999", PortsUsed: 12}).
+		fails(tid, true, call(0.2, "connect", e.EADDRNOTAVAIL, 4, "10.0.3.7:5432")).stderr("connect: Cannot assign requested address\n").exits(1))
 	add("port-exhaustion/bystander-no-ipv6", "uncaught-error certain", mk("/usr/bin/python3", "/srv/cart.py").at(59, tid, &e.AddressRefused{Call: "connect", Errno: e.EADDRNOTAVAIL, Address: "[::1]:5432", Count: 1, PortRange: "32768 60999"}).
 		fails(tid, true, call(900, "connect", e.EADDRNOTAVAIL, 4, "[::1]:5432")).stderr(pyValueError).exits(1))
 

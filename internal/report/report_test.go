@@ -180,6 +180,47 @@ func TestWrapAndCut(t *testing.T) {
 	}
 }
 
+func TestFences(t *testing.T) {
+	c := load(t, "testdata/exit-error.json")
+	c.LastOutput = &evidence.LastOutput{Stderr: []byte("```\n# not a heading\n````\n")}
+	var b bytes.Buffer
+	if err := Markdown(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	if want := "`````text\n```\n# not a heading\n````\n`````\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("%q is not in %s", want, b.String())
+	}
+}
+
+// TestLongStory: a long timeline is told in a few lines, what the finding cites among them.
+func TestLongStory(t *testing.T) {
+	c := load(t, "testdata/exit-error.json")
+	c.Timeline = nil
+	for i := range 200 {
+		c.Timeline = append(c.Timeline, evidence.Observation{BootNanos: c.Death.BootNanos - int64(200-i)*1e9, Source: evidence.SourceKernel, PID: c.Subject.PID,
+			Detail: &evidence.AddressRefused{Call: "connect", Errno: evidence.EADDRNOTAVAIL, Address: fmt.Sprintf("10.0.0.1:%d", i), Count: 1}})
+	}
+	for i := range 30 { // alike ones, counted
+		c.Timeline = append(c.Timeline, evidence.Observation{BootNanos: c.Death.BootNanos - int64(30-i)*1e6, Source: evidence.SourceKernel, PID: c.Subject.PID,
+			Detail: &evidence.FDRefused{Call: "openat", Errno: evidence.EMFILE, Count: int64(i + 1)}})
+	}
+	c.Findings[0].Evidence = []int{3, 77}
+	rows := story(c)
+	if len(rows) != maxRows {
+		t.Errorf("%d rows, want %d", len(rows), maxRows)
+	}
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.what)
+	}
+	s := strings.Join(all, "\n")
+	for _, want := range []string{"10.0.0.1:3)", "10.0.0.1:77)", "EMFILE, 30 times"} {
+		if strings.Count(s, want) != 1 {
+			t.Errorf("%q is not once in\n%s", want, s)
+		}
+	}
+}
+
 func TestList(t *testing.T) {
 	var cs []*evidence.Case
 	for _, f := range cases(t) {
