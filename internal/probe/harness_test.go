@@ -43,6 +43,13 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// forever keeps a child. Where nothing but goroutines waits (no cgo), select {} is a deadlock to the runtime.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 // wait is how long an event that must come is waited for; emulated machines are slow.
 const patience = 60 * time.Second
 

@@ -145,18 +145,18 @@ func die(how string) {
 		os.Exit(7)
 	case "kill": // from outside
 		fmt.Println("by 0")
-		select {}
+		forever()
 	case "segv":
 		signal.Reset(syscall.SIGSEGV)
 		resetHandler(unix.SIGSEGV)
 		fmt.Println("by", unix.Gettid())
 		must(unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSEGV))
-		select {}
+		forever()
 	case "term":
 		signal.Reset(syscall.SIGTERM)
 		resetHandler(unix.SIGTERM)
 		fmt.Println("by 0")
-		select {}
+		forever()
 	}
 }
 
