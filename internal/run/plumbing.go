@@ -41,7 +41,8 @@ func (c *Command) plumb() (io plumbing, err error) {
 		}
 	}
 	if c.cfg.TTY {
-		return io, c.plumbTerminal(&io, std)
+		err = c.plumbTerminal(&io, std)
+		return io, err
 	}
 	io.command = std
 	for i, fd := range std {
@@ -96,14 +97,15 @@ func (c *Command) plumbTerminal(io *plumbing, std [3]int) error {
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return fmt.Errorf("unlock a pseudo-terminal: %w", err)
 	}
-	slave, err := unix.IoctlRetInt(master, unix.TIOCGPTPEER)
-	if err != nil {
-		// Before Linux 4.13.
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	n, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, flags)
+	slave := int(n)
+	if e != 0 { // before Linux 4.13
 		n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
 		if err != nil {
 			return fmt.Errorf("find a pseudo-terminal's name: %w", err)
 		}
-		if slave, err = unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err != nil {
+		if slave, err = unix.Open(fmt.Sprintf("/dev/pts/%d", n), flags, 0); err != nil {
 			return fmt.Errorf("open a pseudo-terminal: %w", err)
 		}
 	}
