@@ -45,7 +45,7 @@ func (s *Sampler) Table(pid int) (*evidence.FDTable, error) {
 	}
 	fds, cut, err := s.fds(pid)
 	if err != nil {
-		return nil, fmt.Errorf("read descriptors of process %d: %w", pid, err)
+		return nil, s.ended(pid, fmt.Errorf("read descriptors of process %d: %w", pid, err))
 	}
 	socks := s.sockets(pid, fds)
 	g := grouper{listening: socks.listening}

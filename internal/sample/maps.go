@@ -36,7 +36,7 @@ func (s *Sampler) Maps(pid int) (text []byte, changed bool, err error) {
 	p.maps.size = string(size)
 	b, err = s.readMaps(pid)
 	if err != nil {
-		return nil, false, fmt.Errorf("read mappings of process %d: %w", pid, err)
+		return nil, false, s.ended(pid, fmt.Errorf("read mappings of process %d: %w", pid, err))
 	}
 	if bytes.Equal(b, p.maps.text) {
 		return p.maps.text, false, nil

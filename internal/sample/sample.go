@@ -101,6 +101,21 @@ func gone(err error) error {
 	return err
 }
 
+// ended makes of a refusal one that the process was not there, where it is about to end: it has no
+// memory any more then, and the kernel lets only root look at it.
+func (s *Sampler) ended(pid int, err error) error {
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if _, gone := s.stat(pid); gone != nil {
+		return gone
+	}
+	if b, e := s.read(pid, "statm"); e != nil || bytes.HasPrefix(b, []byte("0 ")) {
+		return fmt.Errorf("read process %d: it is ending: %w", pid, fs.ErrNotExist)
+	}
+	return err
+}
+
 // stat is what /proc/PID/stat says, as far as it is needed here.
 type stat struct {
 	comm    string
@@ -283,7 +298,7 @@ func (s *Sampler) process(pid int) (p evidence.Process, comm string, err error) 
 		return p, st.comm, err
 	}
 	if p.Open, p.Highest, err = s.count(pid); err != nil {
-		return p, st.comm, fmt.Errorf("count descriptors of process %d: %w", pid, err)
+		return p, st.comm, s.ended(pid, fmt.Errorf("count descriptors of process %d: %w", pid, err))
 	}
 	p.Blocked = s.blockedWrites(pid, known, bootNanos())
 	if std := s.stdio(pid); !known.seen || std != known.stdio {
