@@ -96,6 +96,16 @@ struct walk {
 	__u32 word;
 	unsigned long open_bits;
 	struct file *chunk[64];
+	/* Of the descriptor at hand: copies, since a read of many bytes costs little more than one of eight. */
+	struct inode *inode;
+	struct super_block *sb;
+	__u64 magic;
+	__u32 dev;
+	__u16 mode;
+	__u16 pad;
+	char file[256];
+	char node[128];
+	char sock[128];
 	struct fd_group key;
 	__u16 index[WALK_INDEX];
 	struct groups_event groups;
@@ -309,26 +319,67 @@ __noinline __u32 group_find(__u32 slot)
 #define MAGIC_TMPFS 0x01021994
 #define MAGIC_HUGETLB 0x958458f6
 
-static __always_inline void read_inet(struct fd_group *k, struct sock *sk, __u16 family)
+/* FIELD reads a member from a copy, or from the thing itself where that kernel has it farther behind.
+ * ptr is a local variable: a member would be relocated too. */
+#define FIELD(copy, ptr, type, field) ({ \
+	typeof(((type *)0)->field) value; \
+	const __u64 at = bpf_core_field_offset(type, field); \
+	if (at <= sizeof(copy) - sizeof(value)) \
+		__builtin_memcpy(&value, &(copy)[at], sizeof(value)); \
+	else \
+		bpf_core_read(&value, sizeof(value), &(ptr)->field); \
+	value; })
+
+/* load_file copies what is needed of a file; false where it is none. */
+__noinline int load_file(__u32 slot, __u64 file)
+{
+	struct file *f = (void *)file;
+	struct walk *w = walk_at(slot);
+	struct super_block *sb;
+	struct inode *ino;
+
+	if (!w || bpf_probe_read_kernel(w->file, bpf_core_type_size(struct file) < sizeof(w->file) ? bpf_core_type_size(struct file) : sizeof(w->file), f))
+		return 0;
+	ino = FIELD(w->file, f, struct file, f_inode);
+	if (!ino)
+		return 0;
+	if (ino != w->inode) {
+		if (bpf_probe_read_kernel(w->node, sizeof(w->node), ino))
+			return 0;
+		w->inode = ino;
+		w->mode = FIELD(w->node, ino, struct inode, i_mode);
+		sb = FIELD(w->node, ino, struct inode, i_sb);
+		if (sb != w->sb) {
+			w->sb = sb;
+			w->magic = BPF_CORE_READ(sb, s_magic);
+			w->dev = BPF_CORE_READ(sb, s_dev);
+		}
+	}
+	w->key.inode = FIELD(w->node, ino, struct inode, i_ino);
+	return 1;
+}
+
+static __always_inline void read_inet(struct walk *w, struct fd_group *k, struct sock_common *sk, __u16 family)
 {
 	if (family == 2) {
-		k->remote[1] = 0xffff0000ULL | (__u64)BPF_CORE_READ(sk, __sk_common.skc_daddr) << 32;
-		k->local[1] = 0xffff0000ULL | (__u64)BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr) << 32;
+		k->remote[1] = 0xffff0000ULL | (__u64)FIELD(w->sock, sk, struct sock_common, skc_daddr) << 32;
+		k->local[1] = 0xffff0000ULL | (__u64)FIELD(w->sock, sk, struct sock_common, skc_rcv_saddr) << 32;
 	} else {
-		BPF_CORE_READ_INTO(&k->remote, sk, __sk_common.skc_v6_daddr);
-		BPF_CORE_READ_INTO(&k->local, sk, __sk_common.skc_v6_rcv_saddr);
+		*(struct in6_addr *)k->remote = FIELD(w->sock, sk, struct sock_common, skc_v6_daddr);
+		*(struct in6_addr *)k->local = FIELD(w->sock, sk, struct sock_common, skc_v6_rcv_saddr);
 	}
-	k->rport = k->rport1 = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	k->lport = k->lport1 = BPF_CORE_READ(sk, __sk_common.skc_num);
+	k->rport = k->rport1 = __builtin_bswap16(FIELD(w->sock, sk, struct sock_common, skc_dport));
+	k->lport = k->lport1 = FIELD(w->sock, sk, struct sock_common, skc_num);
 }
 
 /* key_socket tells a socket apart. */
 __noinline int key_socket(__u32 slot, __u64 file, __u32 coarse)
 {
 	struct file *f = (void *)file;
-	struct socket *s = BPF_CORE_READ(f, private_data);
 	struct walk *w = walk_at(slot);
+	struct sock_common *common;
 	struct fd_group *k;
+	struct socket *s;
 	struct sock *sk;
 	__u16 family, protocol;
 
@@ -336,13 +387,15 @@ __noinline int key_socket(__u32 slot, __u64 file, __u32 coarse)
 		return 0;
 	k = &w->key;
 	k->kind = FD_SOCKET;
-	if (!s || !(sk = BPF_CORE_READ(s, sk)))
+	s = FIELD(w->file, f, struct file, private_data);
+	if (!s || !(sk = BPF_CORE_READ(s, sk)) || bpf_probe_read_kernel(w->sock, sizeof(w->sock), sk))
 		return 0;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	common = (void *)sk; /* its first member */
+	family = FIELD(w->sock, common, struct sock_common, skc_family);
 	switch (family) {
 	case 1:
 		k->kind = FD_UNIX;
-		k->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		k->state = FIELD(w->sock, common, struct sock_common, skc_state);
 		if (k->state == 1 && (BPF_CORE_READ(sk, sk_shutdown) & 1))
 			k->state = 100; /* the peer is gone */
 		{
@@ -373,15 +426,15 @@ __noinline int key_socket(__u32 slot, __u64 file, __u32 coarse)
 		return 0;
 	}
 	protocol = BPF_CORE_READ(sk, sk_protocol);
-	read_inet(k, sk, family);
+	read_inet(w, k, common, family);
 	if (protocol == 6 || protocol == 262 /* multipath */) {
 		k->kind = FD_TCP;
-		k->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		k->state = FIELD(w->sock, common, struct sock_common, skc_state);
 		if (protocol == 6 && k->state != 10) {
 			/* connect() marks the port that it takes as not to be shared. */
-			signed char reuse = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_bind_hash, fastreuse);
+			struct inet_bind_bucket *bound = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_bind_hash);
 
-			if (reuse >= 0 && BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_bind_hash))
+			if (bound && BPF_CORE_READ(bound, fastreuse) >= 0)
 				k->flags |= GROUP_BOUND;
 		}
 	} else if (protocol == 17 || protocol == 136) {
@@ -410,20 +463,22 @@ __noinline int key_socket(__u32 slot, __u64 file, __u32 coarse)
 __noinline int key_file(__u32 slot, __u64 file, __u32 coarse)
 {
 	struct file *f = (void *)file;
-	struct inode *ino = BPF_CORE_READ(f, f_inode);
 	struct walk *w = walk_at(slot);
+	struct inode *ino;
 	struct fd_group *k;
-	struct dentry *d = BPF_CORE_READ(f, f_path.dentry);
-	struct super_block *sb = BPF_CORE_READ(ino, i_sb);
-	__u64 magic = BPF_CORE_READ(sb, s_magic);
-	__u16 mode = BPF_CORE_READ(ino, i_mode);
+	struct dentry *d;
+	__u64 magic;
+	__u16 mode;
 	__u32 rdev;
 
 	if (!w)
 		return 0;
 	k = &w->key;
-	k->inode = BPF_CORE_READ(ino, i_ino);
-	k->dev = BPF_CORE_READ(sb, s_dev);
+	ino = w->inode;
+	d = FIELD(w->file, f, struct file, f_path.dentry);
+	magic = w->magic;
+	mode = w->mode;
+	k->dev = w->dev;
 	if (magic == MAGIC_ANON || magic == MAGIC_PIDFS) {
 		k->kind = magic == MAGIC_ANON ? FD_ANON : FD_PIDFD;
 		k->inode = 0;
@@ -441,7 +496,7 @@ __noinline int key_file(__u32 slot, __u64 file, __u32 coarse)
 		break;
 	case 0020000:
 	case 0060000:
-		rdev = BPF_CORE_READ(ino, i_rdev);
+		rdev = FIELD(w->node, ino, struct inode, i_rdev);
 		k->kind = FD_DEVICE;
 		k->ident = (mode & S_FMT) | (__u64)rdev << 32;
 		switch (rdev >> 20) {
@@ -498,10 +553,8 @@ static long walk_bit(__u32 bit, struct bit_walk *c)
 {
 	struct walk *w = walk_at(c->slot);
 	struct fd_group *k, *g;
-	struct inode *ino;
 	struct file *f;
 	__u32 i, fd = c->base + bit;
-	__u16 mode;
 	bool coarse;
 
 	if (!w || !(w->open_bits >> (bit & 63)))
@@ -509,24 +562,23 @@ static long walk_bit(__u32 bit, struct bit_walk *c)
 	if (!(w->open_bits >> (bit & 63) & 1))
 		return 0;
 	f = w->chunk[bit & 63];
-	if (!f || !(ino = BPF_CORE_READ(f, f_inode)))
+	if (!f)
+		return 0;
+	k = &w->key;
+	__builtin_memset(k, 0, sizeof(*k));
+	if (!load_file(c->slot, (__u64)f))
 		return 0;
 	w->open++;
 	w->highest = fd;
-	k = &w->key;
-	__builtin_memset(k, 0, sizeof(*k));
 	k->path = ~0U;
 	k->lowest = k->highest = fd;
 	coarse = w->groups.n >= WALK_FINE;
 	if (coarse)
 		k->flags = GROUP_COARSE;
-	mode = BPF_CORE_READ(ino, i_mode);
-	if ((mode & S_FMT) == 0140000) {
+	if ((w->mode & S_FMT) == 0140000)
 		key_socket(c->slot, (__u64)f, coarse);
-		k->inode = BPF_CORE_READ(ino, i_ino);
-	} else {
+	else
 		key_file(c->slot, (__u64)f, coarse);
-	}
 	w->by_kind[k->kind & (WALK_KINDS - 1)]++;
 	i = group_find(c->slot);
 	if (i == ~0U) /* no room: the Go side sees that the groups do not sum to all */
@@ -569,6 +621,8 @@ static __always_inline bool walk_table(__u32 slot, struct task_struct *t)
 	w->open = 0;
 	w->highest = -1;
 	w->nameless = 0;
+	w->inode = NULL; /* of another time, they may be of other things */
+	w->sb = NULL;
 	__builtin_memset(w->by_kind, 0, sizeof(w->by_kind));
 	w->groups.n = 0;
 	w->paths.n = 0;

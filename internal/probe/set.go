@@ -120,6 +120,9 @@ func (s *Set) prepare(cfg Config) (err error) {
 	if err := e.lacks("btf"); err != nil {
 		return btfMissing(err)
 	}
+	if err := e.lacks("ringbuf"); err != nil {
+		return err
+	}
 	if _, err := e.cache.Kernel(); err != nil {
 		return btfMissing(err)
 	}

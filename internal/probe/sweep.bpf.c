@@ -118,12 +118,14 @@ static __always_inline void standard_fd(struct standard *s, struct file **all, _
 	if (!w || bpf_probe_read_kernel(&f, sizeof(f), &all[fd]) || !f)
 		return;
 	__builtin_memset(&w->key, 0, sizeof(w->key));
-	if ((BPF_CORE_READ(f, f_inode, i_mode) & S_FMT) == 0140000) {
+	w->inode = NULL;
+	w->sb = NULL;
+	if (!load_file(SLOT, (__u64)f))
+		return;
+	if ((w->mode & S_FMT) == 0140000)
 		key_socket(SLOT, (__u64)f, 0);
-		w->key.inode = BPF_CORE_READ(f, f_inode, i_ino);
-	} else {
+	else
 		key_file(SLOT, (__u64)f, 0);
-	}
 	s->kind = w->key.kind;
 	s->state = w->key.state;
 	s->inode = w->key.inode;
