@@ -1,0 +1,136 @@
+// Command descry is a flight recorder for programs: it says why one died, with the evidence.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/descry-dev/descry/internal/agent"
+	"github.com/descry-dev/descry/internal/casebook"
+	"github.com/descry-dev/descry/internal/run"
+	"github.com/descry-dev/descry/internal/version"
+)
+
+// exitFailed is what descry run exits with when descry itself failed, as env and nohup do.
+const exitFailed = 125
+
+func main() {
+	run.Reexec() // descry's own launcher and relay do not return from it; nothing may come before
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// status is an error that only carries an exit code: what there was to say has been said.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := command(stdin, stdout, stderr)
+	root.SetArgs(args)
+	err := root.Execute()
+	var code status
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(stderr, "descry: %v\n", err)
+	if len(args) > 0 && args[0] == "run" {
+		return exitFailed
+	}
+	return 1
+}
+
+// settings are the environment's and the flags' that several commands share.
+type settings struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	cases          string // directory of the casebook
+	format         string
+}
+
+func command(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
+	s := &settings{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:   "descry",
+		Short: "Say why a program died, with the evidence",
+		Long: `descry is a flight recorder for programs. Put it in front of one:
+
+    sudo descry run -- ./server --port 8080
+
+It records what the kernel sees of the program and its children, warns before file descriptors run
+out, and when the program dies it says why.`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`directory` where cases are kept (or DESCRY_CASES)")
+	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), doctorCommand(s), &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) { fmt.Fprintln(stdout, "descry", version.String()) },
+	})
+	return root
+}
+
+// defaultCases is where cases stand unless --cases says otherwise; "" when the environment names no
+// place, which only matters to who needs one.
+func defaultCases() string {
+	if dir := os.Getenv("DESCRY_CASES"); dir != "" {
+		return dir
+	}
+	dir, err := casebook.DefaultDir(os.Getenv, os.Geteuid())
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+func runCommand(s *settings) *cobra.Command {
+	cfg := agent.RunConfig{}
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT...]",
+		Short: "Run a program, and explain its death",
+		Long: `Run a program as it would run without descry, record it, and when it dies say why.
+
+The report goes to stderr, after the program's own output. A program that ends with 0 and showed
+nothing is not talked about. The exit code is the program's own; 128+n when signal n ended it, 126
+when it could not be executed, 127 when it was not found, 125 when descry itself failed.
+
+Root (or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_RESOURCE) gives the kernel's view. Without
+it descry samples /proc, and says what it cannot see.`,
+		Example: `  sudo descry run -- ./server --port 8080
+  sudo descry run --report case.json -- nginx -g 'daemon off;'
+  descry run --tty -- python3`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("run: no command was given: descry run -- COMMAND [ARGUMENT...]")
+			}
+			if err := s.checkFormat(); err != nil {
+				return err
+			}
+			cfg.Command, cfg.Cases, cfg.Format = args, s.cases, s.format
+			cfg.Stderr, cfg.Color, cfg.Width = s.terminal(os.Stderr, s.stderr)
+			if code := agent.Run(cfg); code != 0 {
+				return status(code)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringVar(&cfg.Report, "report", "", "also write the case as JSON to `FILE`")
+	f.StringVarP(&s.format, "output", "o", "text", "form of the report on stderr: text, markdown or json")
+	f.BoolVarP(&cfg.Quiet, "quiet", "q", false, "no warnings while the program runs")
+	f.StringVar(&cfg.Keep, "keep", "", "keep the recording in `DIR`, readable after a crash of the machine")
+	f.BoolVarP(&cfg.TTY, "tty", "t", false, "give the program a terminal")
+	f.BoolVar(&cfg.NoProbes, "no-probes", false, "do not use eBPF; sample /proc only")
+	return cmd
+}

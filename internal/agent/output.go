@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/output"
+	"github.com/descry-dev/descry/internal/run"
+)
+
+// stalledFor is from when on output that its reader does not take is worth an observation.
+const stalledFor = time.Second
+
+var streams = [2]run.Stream{run.Stdout, run.Stderr}
+
+// readOutput judges what the program has written since the last call.
+func (f *flight) readOutput() {
+	tap := f.cmd.Tap()
+	for i, s := range streams {
+		for {
+			b, from, lost := tap.Read(s)
+			if lost > 0 { // overwritten before it was read: what follows begins anew
+				f.outputLost += lost
+				f.endOutput(i)
+			}
+			if len(b) == 0 {
+				break
+			}
+			if f.judged[i] == 0 {
+				f.base[i] = from
+			}
+			f.judged[i] += int64(len(b))
+			f.spans = f.judges[i].Write(f.spans[:0], b)
+			f.garbage(i)
+		}
+		f.lookForStall(i, s)
+	}
+}
+
+// endOutput ends the judgement of a stream, or of its part before a gap.
+func (f *flight) endOutput(i int) {
+	f.spans = f.judges[i].Flush(f.spans[:0])
+	f.garbage(i)
+	*f.judges[i] = output.Judge{}
+	f.judged[i] = 0
+}
+
+// garbage records the spans that a judge has just given.
+func (f *flight) garbage(i int) {
+	for _, span := range f.spans {
+		f.garbled += span.Length
+		offset := f.base[i] + span.Offset
+		o := now(evidence.SourceOutput, f.pid, &evidence.Garbled{
+			Stream: streams[i].String(), Offset: offset, Length: span.Length, LooksLike: span.LooksLike, Preview: span.Preview,
+		})
+		if at, ok := f.cmd.Tap().TimeAt(streams[i], offset); ok {
+			o.WallNanos -= o.BootNanos - at
+			o.BootNanos = at
+		}
+		f.observe(o)
+	}
+}
+
+// lookForStall says once for each stall that what the output goes to takes nothing.
+func (f *flight) lookForStall(i int, s run.Stream) {
+	since := f.cmd.Tap().Stalled(s)
+	if since == 0 {
+		f.stalled[i] = 0
+		return
+	}
+	if nanos := bootNanos() - since; nanos > int64(stalledFor) && f.stalled[i] != since {
+		f.stalled[i] = since
+		f.observe(now(evidence.SourceOutput, f.pid, &evidence.OutputStalled{Stream: s.String(), Nanos: nanos}))
+	}
+}
+
+func (f *flight) lastOutput() *evidence.LastOutput {
+	tap := f.cmd.Tap()
+	out := &evidence.LastOutput{Merged: tap.Merged()}
+	out.Stdout, _ = tap.Tail(nil, run.Stdout, keepOutput)
+	out.StdoutBytes = tap.Totals(run.Stdout).Written
+	if !out.Merged {
+		out.Stderr, _ = tap.Tail(nil, run.Stderr, keepOutput)
+		out.StderrBytes = tap.Totals(run.Stderr).Written
+	}
+	out.Truncated = out.StdoutBytes > int64(len(out.Stdout)) || out.StderrBytes > int64(len(out.Stderr))
+	return out
+}
+
+// carriage ends lines as a terminal in raw mode needs it.
+type carriage struct{ w io.Writer }
+
+func (c carriage) Write(p []byte) (int, error) {
+	if _, err := c.w.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n"))); err != nil {
+		return 0, fmt.Errorf("write to the terminal: %w", err)
+	}
+	return len(p), nil
+}

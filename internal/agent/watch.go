@@ -1,0 +1,273 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/forecast"
+	"github.com/descry-dev/descry/internal/output"
+	"github.com/descry-dev/descry/internal/probe"
+	"github.com/descry-dev/descry/internal/recorder"
+	"github.com/descry-dev/descry/internal/report"
+	"github.com/descry-dev/descry/internal/run"
+	"github.com/descry-dev/descry/internal/sample"
+)
+
+// flight is one subject while it runs.
+type flight struct {
+	cfg     RunConfig
+	started time.Time
+	cmd     *run.Command
+	pid     int32
+	set     *probe.Set // nil: no probes, for the reason in blind
+	blind   error
+	sampler *sample.Sampler
+	maps    mapsBook
+	rec     *recorder.Recorder
+
+	refused seen
+	saying  sync.Mutex // lines on stderr stay whole
+
+	// Written by the sweeper alone until the command has ended.
+	forecasts  map[int32]*outlook
+	batch      []*evidence.Observation
+	garbled    int64
+	outputLost int64
+	judges     [2]*output.Judge
+	base       [2]int64 // offset in the stream of the first byte that the judge has seen
+	judged     [2]int64 // bytes that it has seen
+	spans      []output.Span
+	stalled    [2]int64 // longest, nanoseconds
+}
+
+// say prints a remark of descry's own on stderr.
+func (f *flight) say(format string, args ...any) {
+	f.line("descry: " + report.Safe(fmt.Sprintf(format, args...)))
+}
+
+func (f *flight) line(s string) {
+	f.saying.Lock()
+	defer f.saying.Unlock()
+	end := "\n"
+	if f.cmd != nil && f.cmd.RawTerminal() {
+		end = "\r\n"
+	}
+	fmt.Fprint(f.cfg.Stderr, s, end)
+}
+
+// attach points everything that watches at the command, which still waits.
+func (f *flight) attach(cmd *run.Command, noLeaf string) {
+	f.cmd, f.pid = cmd, int32(cmd.PID())
+	f.sampler = new(sample.Sampler)
+	f.forecasts = map[int32]*outlook{}
+	for i := range f.judges {
+		f.judges[i] = new(output.Judge)
+	}
+	if f.set != nil {
+		if err := f.set.Track(cmd.PID()); err != nil {
+			f.blind = err
+			f.set.Close()
+			f.set = nil
+		}
+	}
+	if f.set == nil && !f.cfg.Quiet && !f.cfg.NoProbes {
+		f.say("%s", f.whatIsUnseen())
+	}
+	if f.set != nil {
+		go f.set.Run(f.observe)
+	}
+}
+
+// whatIsUnseen says in one line what a run without probes misses, and how to get it.
+func (f *flight) whatIsUnseen() string {
+	how := f.blind.Error()
+	if unix.Geteuid() != 0 {
+		how = "run it with sudo"
+	}
+	return "sees only /proc and the output: failed system calls, senders of signals, stacks and the descriptors at death stay unseen (" + how + "; descry doctor tells more)"
+}
+
+// observe takes one observation of any source. It is called from several goroutines.
+func (f *flight) observe(o *evidence.Observation) {
+	if x := contextOf(o.Detail); x != nil {
+		f.maps.hold(o.PID, x)
+	}
+	if d, ok := o.Detail.(*evidence.FDRefused); ok && d.Errno == evidence.EMFILE && f.refused.first(o.PID) {
+		d.FDs, _ = f.set.Table(int(o.PID)) // it may be gone already: then the table at death is whole
+	}
+	f.rec.Record(o)
+}
+
+// now stamps an observation of descry's own.
+func now(source evidence.Source, pid int32, d evidence.Detail) *evidence.Observation {
+	return &evidence.Observation{BootNanos: bootNanos(), WallNanos: time.Now().UnixNano(), Source: source, PID: pid, Detail: d}
+}
+
+func bootNanos() int64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 0
+	}
+	return t.Nano()
+}
+
+// watch sweeps and reads the output until stop is called; stop returns when both have ended.
+func (f *flight) watch() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var schedule sample.Schedule
+		from := time.Now()
+		for {
+			f.sweep()
+			timer := time.NewTimer(schedule.Next(time.Since(from), f.exhaustion()))
+			select {
+			case <-done:
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+		}
+	})
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			f.cmd.Tap().Wait(100 * time.Millisecond)
+			f.readOutput()
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
+// sweep reads every process of the tree once.
+func (f *flight) sweep() {
+	if f.set != nil {
+		// What is swept is looked at afterwards: that may ask the probes for more.
+		f.batch = f.batch[:0]
+		if err := f.set.Sweep(func(o *evidence.Observation) { f.batch = append(f.batch, o) }); err == nil {
+			for _, o := range f.batch {
+				f.swept1(o)
+			}
+			f.set.Counts(f.observe)
+			return
+		} else if !errors.Is(err, probe.ErrNotSupported) {
+			f.observe(now(evidence.SourceSample, f.pid, &evidence.Lost{By: "sample", Count: 1, Why: err.Error()}))
+		}
+		f.set.Counts(f.observe)
+	}
+	for _, pid := range f.sampler.Tree(int(f.pid)) {
+		o, err := f.sampler.Observe(pid)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+				f.observe(now(evidence.SourceSample, int32(pid), &evidence.Lost{By: "sample", Count: 1, Why: err.Error()}))
+			}
+			continue
+		}
+		f.swept1(o)
+	}
+}
+
+// swept1 takes one process of a sweep: records it, forecasts it, and keeps its maps for stacks.
+func (f *flight) swept1(o *evidence.Observation) {
+	p := o.Detail.(*evidence.Process)
+	w := f.forecasts[o.PID]
+	if w == nil {
+		w = new(outlook)
+		f.forecasts[o.PID] = w
+		if p.Stdio == nil {
+			if q, err := f.sampler.Process(int(o.PID)); err == nil {
+				p.Stdio = q.Stdio
+			}
+		}
+	}
+	f.maps.keep(o.PID, f.sampler)
+	f.observe(o)
+	f.forecast(o, p, w)
+}
+
+// outlook is the forecast of one process.
+type outlook struct {
+	tracker forecast.Tracker
+	warner  forecast.Warner
+}
+
+// forecast prints and records when a limit comes near, and when that is over.
+func (f *flight) forecast(o *evidence.Observation, p *evidence.Process, w *outlook) {
+	w.tracker.Add(o.BootNanos, p.Open, p.Highest, p.SoftLimit, p.SelectCalls)
+	for {
+		e, ok := w.warner.Check(&w.tracker)
+		if !ok {
+			return
+		}
+		h := e.Headroom
+		if e.Kind != forecast.Withdrawn {
+			if t, err := f.table(int(o.PID)); err == nil {
+				h.Group = t.Dominant()
+			}
+			f.observe(now(evidence.SourceSample, o.PID, &h))
+		}
+		if f.cfg.Quiet {
+			continue
+		}
+		if e.Kind == forecast.Withdrawn {
+			f.line(report.Withdrawn(&h))
+		} else {
+			f.line(report.Warning(&h, p.SoftLimit))
+		}
+	}
+}
+
+// table is the descriptor table of a live process.
+func (f *flight) table(pid int) (*evidence.FDTable, error) {
+	if f.set != nil {
+		if t, err := f.set.Table(pid); err == nil {
+			return t, nil
+		}
+	}
+	return f.sampler.Table(pid)
+}
+
+// seen tells the first time of each process.
+type seen struct {
+	mu  sync.Mutex
+	pid map[int32]bool
+}
+
+func (s *seen) first(pid int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pid[pid] || len(s.pid) > 1000 {
+		return false
+	}
+	if s.pid == nil {
+		s.pid = map[int32]bool{}
+	}
+	s.pid[pid] = true
+	return true
+}
+
+// exhaustion is the shortest time until a limit is reached by the forecasts, 0 where there is none.
+func (f *flight) exhaustion() time.Duration {
+	var least time.Duration
+	for _, w := range f.forecasts {
+		if h, ok := w.tracker.Headroom(); ok && h.Seconds > 0 {
+			if d := time.Duration(h.Seconds * float64(time.Second)); least == 0 || d < least {
+				least = d
+			}
+		}
+	}
+	return least
+}
