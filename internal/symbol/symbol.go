@@ -182,8 +182,12 @@ var goStandard = map[string]bool{
 	"unicode": true, "unique": true, "unsafe": true, "vendor": true, "weak": true, "type:": true, "go:": true,
 }
 
-// isGoRuntime tells whether a Go function is of the standard library, or glue that the linker made.
+// isGoRuntime tells whether a Go function is of the standard library or of x/sys, which wraps system
+// calls as syscall does, or glue that the linker made.
 func isGoRuntime(name string) bool {
+	if strings.HasPrefix(name, "golang.org/x/sys/") {
+		return true
+	}
 	first := name[:strings.IndexAny(name+".", "./")]
 	if first == "_cgoexp" || strings.HasPrefix(name, "_cgo") || strings.HasPrefix(name, "x_cgo") || strings.HasPrefix(name, "crosscall") {
 		return true
