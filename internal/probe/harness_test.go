@@ -156,6 +156,8 @@ type kid struct {
 	out *bufio.Reader // its standard output
 	in  io.WriteCloser
 	t   *testing.T
+
+	before func(pid int) // called when it has started and before it does anything
 }
 
 // start runs a child of a mode, tracked before it does anything.
@@ -211,6 +213,9 @@ func (w *watch) run(k *kid) {
 	})
 	if err := w.Track(k.pid); err != nil {
 		w.t.Fatal(err)
+	}
+	if k.before != nil {
+		k.before(k.pid)
 	}
 	gate.Close()
 }

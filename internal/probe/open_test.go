@@ -130,8 +130,8 @@ func TestWithoutRights(t *testing.T) {
 	// The folder of the test binary may not be open to others.
 	fd, err := unix.MemfdCreate("test", 0)
 	must(err)
-	defer unix.Close(fd)
 	f := os.NewFile(uintptr(fd), "test")
+	defer f.Close()
 	_, err = f.Write(self)
 	must(err)
 	must(f.Chmod(0o755))
