@@ -26,9 +26,10 @@ const (
 	horizonSeconds = 3600 // exhaustion that is further away is no news...
 	highUsage      = 0.8  // ...unless this share of the limit is used
 	nearUsage      = 0.9
-	lowUsage       = 0.7 // below this it is withdrawn
-	calmSeconds    = 30  // without growth until a warning is withdrawn
-	againSeconds   = 600 // after that, until as high a count warns again
+	nearSelect     = 0.75 // of FD_SETSIZE: beyond it memory is overwritten, which no retry mends
+	lowUsage       = 0.7  // below this it is withdrawn
+	calmSeconds    = 30   // without growth until a warning is withdrawn
+	againSeconds   = 600  // after that, until as high a count warns again
 )
 
 // levels are the seconds left below which a warning may be repeated.
@@ -126,8 +127,12 @@ func (v *view) due(interval int64) bool {
 	case v.span >= 30:
 		return usage >= 0.85 && v.rise >= 2*v.left
 	}
+	near := nearUsage
+	if v.Limit == LimitFDSetSize {
+		near = nearSelect
+	}
 	// As long as another sample comes before the end, wait for it.
-	return usage >= nearUsage && v.rise >= 3*v.left || v.Seconds < 1.5*float64(interval)/1e9
+	return usage >= near && v.rise >= 3*v.left || v.Seconds < 1.5*float64(interval)/1e9
 }
 
 // over says whether what was said no longer holds.
