@@ -411,27 +411,7 @@ func TestForbiddenCall(t *testing.T) {
 }
 
 func TestStackOverflow(t *testing.T) {
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("needs gcc: ", err)
-	}
-	dir := t.TempDir()
-	src := filepath.Join(dir, "deep.c")
-	must(os.WriteFile(src, []byte(`#include <pthread.h>
-#include <unistd.h>
-__attribute__((noinline)) int deep(int n) { volatile char frame[2000]; frame[n & 1023] = 1; return deep(n + 1) + frame[0]; }
-static void *thread(void *p) { return (void *)(long)deep(0); }
-int main(int argc, char **argv) {
-	char c; pthread_t t;
-	while (read(3, &c, 1) > 0);
-	if (argc < 2) return deep(0);
-	pthread_create(&t, 0, thread, 0);
-	pthread_join(t, 0);
-}`), 0o600))
-	bin := filepath.Join(dir, "deep")
-	if out, err := exec.Command(gcc, "-O1", "-fno-optimize-sibling-calls", "-pthread", "-o", bin, src).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	bin := compiled(t, "deep")
 	for _, args := range [][]string{nil, {"thread"}} {
 		w := open(t, Config{})
 		w.need("probe/signal")

@@ -121,7 +121,10 @@ func kind(k evidence.Kind) func(*evidence.Observation) bool {
 }
 
 func TestNoChildIsMissed(t *testing.T) {
-	const n = 20000
+	n := 20000
+	if os.Getenv("DESCRY_VM") != "" {
+		n = 2000 // an emulated machine takes two minutes for as many
+	}
 	w := open(t, Config{})
 	w.need("probe/fork")
 	k := w.start("forks", strconv.Itoa(n))
@@ -155,7 +158,7 @@ func TestNoChildIsMissed(t *testing.T) {
 	if total < n || total > n+2 { // Go's own check of pidfds is a child too
 		t.Errorf("%d ends seen, want %d", total, n)
 	}
-	if got := w.Counters()[evidence.CountForks]; got < n || got > n+2 {
+	if got := w.Counters()[evidence.CountForks]; got < int64(n) || got > int64(n)+2 {
 		t.Errorf("%d forks counted, want %d", got, n)
 	}
 	if got := len(w.all(kind(evidence.KindFork))); got != 64 {
