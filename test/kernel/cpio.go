@@ -25,6 +25,13 @@ func (a *archive) add(name string, mode fs.FileMode, content []byte) {
 	a.entry(name, 0o100000|uint32(mode.Perm()), content)
 }
 
+// link writes a symbolic link.
+func (a *archive) link(name, to string) {
+	name = strings.TrimPrefix(path.Clean("/"+name), "/")
+	a.dir(path.Dir(name))
+	a.entry(name, 0o120777, []byte(to))
+}
+
 // dir writes a directory and those above it, unless that was done.
 func (a *archive) dir(name string) {
 	name = strings.TrimPrefix(path.Clean("/"+name), "/")

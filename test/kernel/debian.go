@@ -42,6 +42,7 @@ func cacheDir() (string, error) {
 type target struct {
 	kernel   kernel
 	emulator emulator
+	busybox  string // static
 	builder  *builder
 }
 
@@ -54,7 +55,11 @@ func (d debian) target(ctx context.Context, series string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{kernel: k, emulator: e}, nil
+	b, err := d.busybox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &target{kernel: k, emulator: e, busybox: b}, nil
 }
 
 // kernel is an unpacked kernel package.
@@ -165,6 +170,19 @@ func (d debian) emulator(ctx context.Context) (emulator, error) {
 	e.env = []string{"LD_LIBRARY_PATH=" + lib + ":" + filepath.Join(root, "lib", triplet), "QEMU_MODULE_DIR=" + filepath.Join(lib, "qemu")}
 	e.args = []string{"-L", filepath.Join(root, "usr/share/qemu"), "-L", filepath.Join(root, "usr/share/seabios"), "-L", "/usr/share/qemu"}
 	return e, nil
+}
+
+// busybox returns the program that is a shell and what a shell needs, in one static file.
+func (d debian) busybox(ctx context.Context) (string, error) {
+	apt, err := d.apt(ctx)
+	if err != nil {
+		return "", err
+	}
+	root := filepath.Join(d.cache, "busybox-"+d.arch)
+	if err := d.unpack(ctx, apt, root, "busybox-static"); err != nil {
+		return "", err
+	}
+	return filepath.Join(root, "bin/busybox"), nil
 }
 
 // unpack downloads packages and unpacks them into dir, unless that is there. It is whole or

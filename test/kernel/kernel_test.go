@@ -65,10 +65,11 @@ func TestArchive(t *testing.T) {
 	a.add("/init", 0o755, []byte("12345"))
 	a.add("/a/b/c", 0o644, []byte("1234"))
 	a.add("a/b/d", 0o600, nil)
+	a.link("/bin/l", "busybox")
 	if err := a.close(); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"tmp": "40755 ", "init": "100755 12345", "a": "40755 ", "a/b": "40755 ", "a/b/c": "100644 1234", "a/b/d": "100600 "}
+	want := map[string]string{"tmp": "40755 ", "init": "100755 12345", "a": "40755 ", "a/b": "40755 ", "a/b/c": "100644 1234", "a/b/d": "100600 ", "bin": "40755 ", "bin/l": "120777 busybox"}
 	if got := readArchive(t, b.Bytes()); !maps.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}

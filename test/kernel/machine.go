@@ -31,6 +31,7 @@ type machine struct {
 	emulator emulator
 	kernel   kernel
 	init     string
+	busybox  string
 	memory   int // MiB
 	cpus     int
 	limit    time.Duration
@@ -167,6 +168,9 @@ func (m machine) arguments(initrd, line string) []string {
 	return append(args, "-append", cmdline)
 }
 
+// tools are what a machine has of busybox, beside sh.
+var tools = []string{"cat", "dmesg", "echo", "env", "false", "ip", "kill", "ls", "mkdir", "mount", "nc", "ps", "rm", "seq", "sleep", "timeout", "true", "umount", "unshare"}
+
 func (m machine) initramfs(to string, jobs []wire.Job) error {
 	f, err := os.Create(to)
 	if err != nil {
@@ -182,7 +186,11 @@ func (m machine) initramfs(to string, jobs []wire.Job) error {
 	for _, d := range []string{"dev", "proc", "sys", "tmp", "run", "root", "etc", "bin"} {
 		a.dir(d)
 	}
-	files := append([]file{{m.init, "/init"}}, m.files...)
+	// A shell of its own, and not a link: its scripts name it, and busybox goes by its name.
+	files := append([]file{{m.init, "/init"}, {m.busybox, "/bin/busybox"}, {m.busybox, "/bin/sh"}}, m.files...)
+	for _, tool := range tools {
+		a.link("/bin/"+tool, "busybox")
+	}
 	for _, mod := range m.modules {
 		dst := "/modules/" + mod.name + ".ko"
 		a.add(dst, 0o644, mod.content)
@@ -199,6 +207,8 @@ func (m machine) initramfs(to string, jobs []wire.Job) error {
 		}
 		a.add(f.dst, st.Mode(), b)
 	}
+	a.add("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
+	a.add("/etc/hosts", 0o644, []byte("127.0.0.1 localhost\n::1 localhost\n"))
 	b, err := json.Marshal(spec)
 	if err != nil {
 		return err

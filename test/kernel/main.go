@@ -115,7 +115,7 @@ func run(ctx context.Context, o options) (int, error) {
 	var bad []string
 	code := 0
 	for _, t := range targets {
-		m := machine{emulator: t.emulator, kernel: t.kernel, memory: o.memory, cpus: o.cpus, limit: o.limit, console: o.console}
+		m := machine{emulator: t.emulator, kernel: t.kernel, busybox: t.busybox, memory: o.memory, cpus: o.cpus, limit: o.limit, console: o.console}
 		m.files = append(m.files, o.files...)
 		if m.modules, err = t.kernel.modules(ctx, o.modules); err != nil {
 			return 0, err

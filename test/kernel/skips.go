@@ -24,6 +24,8 @@ func (a *allowedSkip) covers(test, reason string) bool {
 var allowedSkips = []allowedSkip{
 	{on: "6.1/arm64", test: "test/kernel/guest (TestTrampolineSeesRefusal|.*/functions)", says: "needs BPF trampolines",
 		why: "arm64 has no direct calls from ftrace to trampolines before 6.4"},
+	{on: "*/arm64", test: "internal/probe TestStackOverflow", says: "needs gcc",
+		why: "its program is C, and Debian's gcc for another architecture is a gigabyte"},
 }
 
 // allowedOn returns a copy of the lines that speak of a kernel.
