@@ -125,6 +125,8 @@ type Tracker struct {
 // Add takes a sample: boot time in nanoseconds, open descriptors, the highest descriptor number (-1:
 // not known), the soft limit (0 or less: not known) and the calls of select so far (0: not counted).
 // A sample that is not newer than the one before is left out.
+//
+// Nothing is concluded from a highest number below FDSetSize.
 func (t *Tracker) Add(boot, open, highest, softLimit, selectCalls int64) {
 	if t.started && boot <= t.last {
 		return
@@ -137,9 +139,13 @@ func (t *Tracker) Add(boot, open, highest, softLimit, selectCalls int64) {
 	}
 	t.started, t.last, t.soft, t.selectCalls = true, boot, softLimit, selectCalls
 	t.open.add(boot, open)
-	if highest >= 0 {
-		t.highest.add(boot, highest)
+	// The kernel gives the lowest free number: what an fd_set meets next is told by the count, also
+	// where a single descriptor was put far up on purpose or holes are left below.
+	number := open - 1
+	if highest >= FDSetSize {
+		number = highest
 	}
+	t.highest.add(boot, number)
 }
 
 // Headroom is the forecast for the limit that is reached first. It is false as long as nothing

@@ -280,7 +280,7 @@ func TestSelect(t *testing.T) {
 		var tr Tracker
 		var w Warner
 		for i := range int64(900) {
-			tr.Add(1+i*second, 10+i/2, 20+i, soft, calls*i)
+			tr.Add(1+i*second, 10+i, max(251, 9+i), soft, calls*i) // 251 was put there on purpose
 			if got, ok := w.Check(&tr); ok && !found {
 				e, found = got, true
 			}
