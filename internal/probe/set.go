@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,7 @@ func Open(cfg Config) (_ *Set, err error) {
 		return nil, fmt.Errorf("read the ring of events: %w", err)
 	}
 	s.env.release()
+	go debug.FreeOSMemory() // loading needs much, and what follows little
 	return s, nil
 }
 

@@ -229,7 +229,7 @@ func BenchmarkSweep(b *testing.B) {
 	defer out.Close()
 	for range n {
 		p, err := os.StartProcess("/proc/self/exe", []string{"x"}, &os.ProcAttr{
-			Env: append(os.Environ(), childMode+"=wait"), Files: []*os.File{in, nil, nil, in},
+			Env: append(os.Environ(), childMode+"=sleep"), Files: []*os.File{in, nil, nil, in},
 		})
 		must(err)
 		must(s.Track(p.Pid))
