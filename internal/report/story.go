@@ -59,6 +59,9 @@ func story(c *evidence.Case) []row {
 		if o.Detail == nil {
 			continue
 		}
+		if cited[i] == 0 && besides(c, o) {
+			continue
+		}
 		if t, ok := o.Detail.(*evidence.ThreadFailures); ok {
 			rows = append(rows, failures(c, o, t, cited[i])...)
 			continue
@@ -96,6 +99,22 @@ func story(c *evidence.Case) []row {
 		rows[i].when = relative(zero - rows[i].boot)
 	}
 	return rows
+}
+
+// besides says that an observation which no finding cites is no part of the story: others that
+// ended well, and failed calls where the death is explained without them or not theirs.
+func besides(c *evidence.Case, o *evidence.Observation) bool {
+	main := c.Subject.PID
+	if c.Death != nil && c.Death.PID != 0 {
+		main = c.Death.PID
+	}
+	switch d := o.Detail.(type) {
+	case *evidence.Exit:
+		return o.PID != main && d.ExitCode == 0
+	case *evidence.ThreadFailures:
+		return o.PID != main || len(c.Findings) > 0 && c.Findings[0].Confidence == evidence.Certain
+	}
+	return false
 }
 
 // whoSaw is the source of an observation, with the process and thread where they are not the main ones.
