@@ -116,6 +116,8 @@ type Death struct {
 	UserSeconds   float64   `json:"userSeconds,omitzero"`
 	SystemSeconds float64   `json:"systemSeconds,omitzero"`
 	Interrupted   bool      `json:"interrupted,omitzero"` // the user ended it from the terminal (SIGINT, SIGQUIT, SIGHUP to descry too)
+	StartPath     string    `json:"startPath,omitzero"`   // the file that could not be executed, or the command's name where none was found
+	StartWhy      string    `json:"startWhy,omitzero"`    // what that file shows, in words behind its name: "is a directory"
 
 	Unknown jsontext.Value `json:",embed"`
 }

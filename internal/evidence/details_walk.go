@@ -329,6 +329,35 @@ func (d *Lost) walk(c *codec) {
 	c.bytes((*[]byte)(&d.Unknown))
 }
 
+// Kind is KindRunStarted.
+func (*RunStarted) Kind() Kind { return KindRunStarted }
+
+func (d *RunStarted) walk(c *codec) {
+	c.strs(&d.Command)
+	c.str(&d.Node)
+	c.str(&d.Kernel)
+	c.str(&d.Arch)
+	c.str(&d.Descry)
+	c.bytes((*[]byte)(&d.Unknown))
+}
+
+// Kind is KindRunEnded.
+func (*RunEnded) Kind() Kind { return KindRunEnded }
+
+func (d *RunEnded) walk(c *codec) {
+	c.i32(&d.ExitCode)
+	c.i32((*int32)(&d.Signal))
+	c.flag(&d.CoreDumped)
+	c.flag(&d.Interrupted)
+	c.i64(&d.StartNanos)
+	c.i64(&d.UserNanos)
+	c.i64(&d.SystemNanos)
+	c.i64(&d.MaxRSSBytes)
+	list(c, &d.Counters, func(c *codec, s *StateCount) { s.walk(c) })
+	list(c, &d.Watched, func(c *codec, w *Watched) { w.walk(c) })
+	c.bytes((*[]byte)(&d.Unknown))
+}
+
 // optional visits what may be nil.
 func optional[T any](c *codec, v **T, each func(*codec, *T)) {
 	has := *v != nil
