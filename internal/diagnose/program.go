@@ -116,6 +116,35 @@ func startWords(e evidence.Errno, cmd string) (sum, advice string) {
 	return fmt.Sprintf("%s could not be executed (%s).", cmd, e), ""
 }
 
+// notStartedWords say it of the command itself, whose file was looked at.
+func notStartedWords(d *evidence.Death, cmd string) (sum, advice string) {
+	if d.StartWhy == "" {
+		return startWords(d.StartErrno, cmd)
+	}
+	file := cmd
+	if d.StartPath != "" {
+		file = plain(d.StartPath, 100)
+	}
+	sum = fmt.Sprintf("%s %s (%s).", file, plain(d.StartWhy, 200), d.StartErrno)
+	switch why := d.StartWhy; {
+	case strings.Contains(why, "PATH"):
+		advice = "Check its name, that it is installed, and PATH; sudo has a PATH of its own. A program in this directory is started as ./NAME."
+	case why == "does not exist":
+		advice = "Check the path."
+	case strings.Contains(why, "directory"):
+		advice = "Name the program in it."
+	case strings.Contains(why, "permission"):
+		advice = "Make it executable (chmod +x), or start it by its interpreter (sh FILE, python3 FILE)."
+	case strings.Contains(why, "Windows"):
+		advice = "Remove the carriage returns: sed -i 's/\\r$//' FILE."
+	case strings.Contains(why, "loader"):
+		advice = "It was built for another system: often a glibc program in a musl image, or the other way round. Build it there, or link it statically."
+	case strings.Contains(why, "interpreter"):
+		advice = "Install the interpreter, or mend the first line of the script."
+	}
+	return sum, advice
+}
+
 func ruleStartFailure(v *View) *evidence.Finding {
 	const title = "a failure to start"
 	if v.How == endNotStarted {
@@ -123,7 +152,7 @@ func ruleStartFailure(v *View) *evidence.Finding {
 		if c := v.Case.Subject.Command; len(c) > 0 {
 			cmd = plain(c[0], 100)
 		}
-		sum, advice := startWords(v.Case.Death.StartErrno, cmd)
+		sum, advice := notStartedWords(v.Case.Death, cmd)
 		var ev []int
 		for i := range ofPID[*evidence.ExecFailed](v, 0) {
 			ev = append(ev, i)
@@ -242,9 +271,14 @@ var exitError = Cause{
 		}
 		ev := v.deathAt()
 		for _, t := range v.threads {
-			if t.ender && len(t.calls) > 0 {
-				c := &t.calls[len(t.calls)-1]
-				if gap := v.End - c.BootNanos; gap >= 0 && gap < soon {
+			if t.ender {
+				c := latestCall(t.calls, func(c *evidence.FailedCall) bool {
+					return c.BootNanos <= v.End && (!noise(c.Errno) || c.Errno == evidence.ENOENT && c.Path != "" && !c.Searching())
+				})
+				if c == nil {
+					continue
+				}
+				if gap := v.End - c.BootNanos; gap < soon {
 					sum += fmt.Sprintf(". The last call that failed before it was %s", plain(c.Call, 30))
 					if c.Path != "" {
 						sum += "(" + plain(c.Path, 90) + ")"

@@ -258,6 +258,10 @@ func ruleKilled(v *View) *evidence.Finding {
 			}
 			f.Summary += "."
 			f.Advice = "If nobody did that on purpose, see what the terminal or the machine did at that time."
+		case passedOn(v.Sender):
+			f.Title = v.Signal.String() + " from outside"
+			f.Summary = fmt.Sprintf("Somebody sent %s to descry run, which passed it on; who it was is not seen.", v.Signal)
+			f.Advice = "Find who ended it: a person, a supervisor, a time limit."
 		case by != "":
 			f.Title = fmt.Sprintf("%s from %s", v.Signal, short(v.Sender))
 			f.Summary = fmt.Sprintf("%s sent it %s.", by, v.Signal)
@@ -302,8 +306,11 @@ func ruleKilled(v *View) *evidence.Finding {
 		from := &evidence.Sender{PID: s.Sender, Comm: s.SenderComm, Command: s.SenderCommand}
 		by := who(from)
 		f.Title = fmt.Sprintf("%s from %s", s.Signal, short(from))
-		if s.Sender == 0 {
+		switch {
+		case s.Sender == 0:
 			by, f.Title = "its terminal", s.Signal.String()+" from the terminal"
+		case passedOn(from):
+			by, f.Title = "somebody, through descry run", s.Signal.String()+" from outside"
 		}
 		f.Summary = fmt.Sprintf("It was asked to end with %s by %s, and %s later it %s.", s.Signal, by, span(v.End-v.boot(v.asked)), v.endWords())
 		if interrupted(v) {
@@ -316,6 +323,9 @@ func ruleKilled(v *View) *evidence.Finding {
 	}
 	return nil
 }
+
+// passedOn says whether the sender is descry run, which sends only what it is sent.
+func passedOn(s *evidence.Sender) bool { return s != nil && s.Command == evidence.PassedOn }
 
 // short names a sender for a headline.
 func short(s *evidence.Sender) string {

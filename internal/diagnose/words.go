@@ -136,6 +136,9 @@ func who(s *evidence.Sender) string {
 	if s.PID == 0 {
 		return "the kernel"
 	}
+	if passedOn(s) {
+		return "somebody through descry run"
+	}
 	name := plain(s.Comm, 40)
 	switch {
 	case name == "" && s.Command == "":

@@ -335,6 +335,25 @@ type FailedCall struct {
 	Count     int64  `json:"count,omitzero"` // alike calls in a row that this one stands for
 }
 
+// Searching says whether the call looked for a file where it need not be, as loaders, locales, shells
+// and interpreters do along their search paths: healthy programs meet it all the time.
+func (f *FailedCall) Searching() bool {
+	if f.Errno != ENOENT && f.Errno != 20 /* ENOTDIR */ {
+		return false
+	}
+	switch f.Call {
+	case "access", "faccessat", "faccessat2", "stat", "lstat", "newfstatat", "statx", "readlink", "readlinkat":
+		return true
+	}
+	for _, s := range []string{"/locale/", "/locale-langpack/", "/__pycache__/", "/.pyenv/", "/node_modules/", "/gconv/"} {
+		if strings.Contains(f.Path, s) {
+			return true
+		}
+	}
+	name := f.Path[strings.LastIndexByte(f.Path, '/')+1:]
+	return strings.Contains(name, ".so") || strings.HasPrefix(f.Path, "/sys/") || strings.HasPrefix(f.Path, "/proc/")
+}
+
 func (f *FailedCall) walk(c *codec) {
 	c.i64(&f.BootNanos)
 	c.str(&f.Call)
@@ -499,6 +518,10 @@ type Lost struct {
 	Why     string         `json:"why,omitzero"`
 	Unknown jsontext.Value `json:",embed"`
 }
+
+// PassedOn stands as the command line of descry itself where it sent a signal only because it had
+// been sent it.
+const PassedOn = "descry run, which passed on what it was sent"
 
 // RunStarted begins a recording: whose it is. A case says the same in its subject.
 type RunStarted struct {

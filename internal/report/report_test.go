@@ -90,7 +90,7 @@ func TestHeadlines(t *testing.T) {
 		"output-stalled":  "cart died of a stalled output (likely)",
 		"below-a-shell":   "sh died of a null pointer in cart (certain)",
 		"warning":         "cart has a descriptor leak (certain)",
-		"not-started":     "nosuch could not be started (certain)",
+		"not-started":     "/srv/nosuch could not be started (certain)",
 		"stack-overflow":  "cart died of a stack overflow (certain)",
 	}
 	for name, w := range want {

@@ -52,6 +52,9 @@ func story(c *evidence.Case) []row {
 			fatal[c.Timeline[i].PID] = true
 		}
 	}
+	if c.Death != nil && c.Death.NotStarted {
+		return nil // all that was seen is the process that was to become it
+	}
 	var rows []row
 	at := map[string]int{} // key of alike ones → row
 	for i := range c.Timeline {
@@ -70,6 +73,9 @@ func story(c *evidence.Case) []row {
 			continue // the signal says it
 		}
 		what, key, base := describe(o)
+		if o.PID != c.Subject.PID && (c.Death == nil || o.PID != c.Death.PID) && everyday(o) {
+			base = 0
+		}
 		score := max(base, cited[i])
 		if what == "" || score <= 0 {
 			continue
@@ -145,6 +151,9 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 	var out []row
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
+		if cited == 0 && f.Searching() {
+			continue
+		}
 		score := 40
 		if cited > 0 {
 			score = cited - 5*len(out)
@@ -163,6 +172,17 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		out = append(out, r)
 	}
 	return out
+}
+
+// everyday is what children do all the time.
+func everyday(o *evidence.Observation) bool {
+	switch d := o.Detail.(type) {
+	case *evidence.Exit:
+		return d.ExitCode == 0
+	case *evidence.Stdio:
+		return true
+	}
+	return false
 }
 
 // describe says an observation in a few words, with a key that alike ones share, and how much it

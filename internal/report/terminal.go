@@ -172,6 +172,9 @@ func (p *page) rows(rows []row) {
 }
 
 func tableOf(c *evidence.Case) (title string, t *evidence.FDTable) {
+	if c.Death != nil && c.Death.NotStarted {
+		return "", nil
+	}
 	t = c.FDTable
 	for i := range c.Timeline {
 		// A table of the process that died stands with its exit, too.

@@ -26,9 +26,11 @@ func Headline(c *evidence.Case) string {
 	if len(c.Findings) == 0 {
 		switch d := c.Death; {
 		case d == nil:
-			return name + ": a warning without a finding"
+			return name + ": no end is recorded, and nothing that explains one"
 		case d.Signal != 0:
 			return fmt.Sprintf("%s died of %s, unexplained", name, d.Signal)
+		case d.ExitCode == 0:
+			return name + " ended with exit code 0"
 		default:
 			return fmt.Sprintf("%s exited with code %d, unexplained", name, d.ExitCode)
 		}
@@ -45,11 +47,16 @@ func Headline(c *evidence.Case) string {
 	switch {
 	case c.Death == nil:
 		return name + " has " + title + sure
+	case f.Cause == "finished" && len(c.Symptoms) > 0 && c.Symptoms[0].Kind == "garbled-output":
+		return name + " ended with exit code 0, but its output turned to garbage"
 	case f.Cause == "finished":
 		return name + " ended with exit code 0"
 	case f.Cause == "exit-error":
 		return fmt.Sprintf("%s exited with code %d; nothing seen says why", name, c.Death.ExitCode)
 	case f.Cause == "start-failure" && c.Death.NotStarted:
+		if len(c.Subject.Command) > 0 {
+			name = middle(clean(c.Subject.Command[0]), 60)
+		}
 		return name + " could not be started" + sure
 	case f.Cause == "killed":
 		return name + " was ended by " + title + sure
