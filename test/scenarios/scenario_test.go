@@ -89,7 +89,21 @@ var (
 
 	// weakest are the findings that say how a program ended and not why.
 	weakest = []string{"exit-error", "killed", "finished", "unexplained"}
+
+	// surfaces are the forms in which another cause shows: true beside it, and a miss in its place.
+	surfaces = map[string][]string{
+		"":                {"uncaught-error", "assertion"},
+		"fd-limit":        {"invalid-access", "start-failure"},
+		"select-overflow": {"invalid-access", "memory-corruption"},
+	}
 )
+
+func (s *Scenario) surface(cause string) bool {
+	if s.accepts(cause) || slices.Contains(weakest, s.Cause) || s.Cause == "memory-corruption" {
+		return false
+	}
+	return slices.Contains(surfaces[""], cause) || slices.Contains(surfaces[s.Cause], cause)
+}
 
 func all() []Scenario {
 	return slices.Concat(fdLimit, fdLimitNear, fdLeak, selectOverflow, selectNear, stdio, inotify, addresses, ports,
@@ -116,7 +130,7 @@ func (f *found) verdict() string {
 	switch {
 	case f.s.accepts(f.cause):
 		return "right"
-	case slices.Contains(weakest, f.cause):
+	case slices.Contains(weakest, f.cause), f.s.surface(f.cause):
 		return "missed"
 	case f.confidence == evidence.Certain:
 		return "wrong, certain"
