@@ -55,6 +55,7 @@ type Command struct {
 	stopSig   chan struct{}
 	seen      signalLog
 	launched  usage
+	answers   chan struct{} // of the relay
 	relayGone chan struct{} // the relay has ended or was killed
 	over      chan struct{} // the output has ended, or the relay
 	dead      chan struct{} // the command has ended: death is set
@@ -92,6 +93,7 @@ func (e *StartError) ExitCode() int { return exitCode(e.Errno) }
 // it has its pid and waits for Go. From here on signals to this process are the command's. Close
 // must be called at the end.
 func Prepare(cfg Config) (_ *Command, err error) {
+	raiseLimits()
 	if !atStart.known {
 		return nil, errors.New("start a command: run.Reexec was not called at the start of main")
 	}
@@ -103,7 +105,7 @@ func Prepare(cfg Config) (_ *Command, err error) {
 	}
 	c := &Command{
 		cfg: cfg, control: -1, signals: make(chan os.Signal, 256), swallow: make(chan os.Signal, 1),
-		stopSig: make(chan struct{}), relayGone: make(chan struct{}), over: make(chan struct{}),
+		stopSig: make(chan struct{}), answers: make(chan struct{}, 1), relayGone: make(chan struct{}), over: make(chan struct{}),
 		dead: make(chan struct{}), give: make(chan struct{}),
 	}
 	signal.Notify(c.signals, forwarded()...)

@@ -137,3 +137,16 @@ func prlimit(resource int, set, old *unix.Rlimit) error {
 	}
 	return nil
 }
+
+// raiseLimits takes from this process and its relay the soft limits that are meant for the command:
+// of file size (the shared memory is a file), processor time and memory. The launcher gives the
+// command back what this process was started with.
+func raiseLimits() {
+	for _, resource := range []int{unix.RLIMIT_FSIZE, unix.RLIMIT_CPU, unix.RLIMIT_AS, unix.RLIMIT_DATA} {
+		var l unix.Rlimit
+		if prlimit(resource, nil, &l) == nil && l.Cur < l.Max {
+			l.Cur = l.Max
+			prlimit(resource, &l, nil)
+		}
+	}
+}

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -241,11 +243,15 @@ func TestOutputHeld(t *testing.T) {
 	}
 }
 
-// Who merely reads slowly is waited for, beyond the time for those that hold the output, and a
-// signal ends that.
-func TestDrainOrGiveUp(t *testing.T) {
+// A reader that takes nothing is waited for as long as those that hold the output, and gets the rest
+// when it reads; a signal ends the waiting, and what was not taken is lost as it would be without us.
+func TestStuckOrGiveUp(t *testing.T) {
 	for _, giveUp := range []bool{false, true} {
-		c, r := prepare(t, Config{Args: []string{"head", "-c", "100000", "/dev/zero"}, HoldTime: time.Millisecond})
+		hold := time.Millisecond
+		if giveUp {
+			hold = time.Hour
+		}
+		c, r := prepare(t, Config{Args: []string{"sh", "-c", "head -c 100000 /dev/zero; exec head -c 30000 /dev/zero"}, HoldTime: hold})
 		if err := c.Go(); err != nil {
 			t.Fatal(err)
 		}
@@ -254,21 +260,16 @@ func TestDrainOrGiveUp(t *testing.T) {
 		go func() { done <- c.Wait() }()
 		if giveUp {
 			unix.Kill(os.Getpid(), unix.SIGTERM)
-			if res := <-done; !res.GaveUp || res.ExitCode != 0 {
+			if res := <-done; !res.GaveUp || res.Stuck || res.ExitCode != 0 {
 				t.Errorf("%+v", res)
 			}
 			continue
 		}
-		select {
-		case res := <-done:
-			t.Errorf("it did not wait: %+v", res)
-		case <-time.After(50 * time.Millisecond):
-		}
-		if n, err := io.CopyN(io.Discard, r, 100000); err != nil {
-			t.Error(n, err)
-		}
-		if res := <-done; res.GaveUp || res.OutputHeld {
+		if res := <-done; !res.Stuck || res.GaveUp || res.OutputHeld || res.ExitCode != 0 {
 			t.Errorf("%+v", res)
+		}
+		if n, err := io.CopyN(io.Discard, r, 130_000); err != nil {
+			t.Error(n, err)
 		}
 	}
 }
@@ -312,39 +313,101 @@ func TestOutsideRefuses(t *testing.T) {
 	})
 }
 
-// Lines of several watched programs in one pipe are not torn where the programs write them whole.
+// Lines of several watched programs in one pipe are not torn where the programs write them whole,
+// also when the relays get many of them at once.
 func TestLinesStayWhole(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cmds []*exec.Cmd
-	for _, word := range []string{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"} {
-		cmd := exec.Command(self(t), "watch", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo "+word+"; i=$((i+1)); done")
-		cmd.Stdout = w
-		if err := cmd.Start(); err != nil {
+	var all sync.WaitGroup
+	for _, word := range []string{strings.Repeat("a", 43), strings.Repeat("b", 42)} {
+		in, program, err := os.Pipe()
+		if err != nil {
 			t.Fatal(err)
 		}
-		cmds = append(cmds, cmd)
+		if _, err := program.WriteString(strings.Repeat(word+"\n", 1400)); err != nil {
+			t.Fatal(err)
+		}
+		program.Close()
+		out, err := unix.Dup(int(w.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pump{s: new(sharedStream), mem: new(shared), in: int(in.Fd()), out: out}
+		all.Go(func() {
+			p.run() // closes both
+			runtime.KeepAlive(in)
+		})
 	}
 	w.Close()
-	var all bytes.Buffer
+	go all.Wait()
+	var got bytes.Buffer
 	for buf := make([]byte, 3001); ; { // slower than they write
 		n, err := r.Read(buf)
-		all.Write(buf[:n])
+		got.Write(buf[:n])
 		if err != nil {
 			break
 		}
 	}
-	for _, cmd := range cmds {
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	}
-	for line := range strings.Lines(all.String()) {
-		if n := len(line); n != 45 && n != 44 || strings.Trim(line[:n-1], line[:1]) != "" {
+	lines := 0
+	for line := range strings.Lines(got.String()) {
+		lines++
+		if n := len(line); n != 44 && n != 43 || strings.Trim(line[:n-1], line[:1]) != "" {
 			t.Fatalf("torn line %q", line)
 		}
+	}
+	if lines != 2800 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// What two descriptors have in common decides whether there is one stream or two.
+func TestOneOutput(t *testing.T) {
+	for text, merged := range map[string]bool{
+		"$W >f 2>&1": true, "$W >>f 2>>f": true, "$W >f 2>f": false, "$W >f 2>g": false, "$W >>f 2>f": false,
+		"$W >/dev/null 2>/dev/null": false, "$W 2>&1 | cat": true, "($W 2>/proc/self/fd/1) | cat": true, "($W 2>&1 | cat) 2>&1": true,
+	} {
+		dir := t.TempDir()
+		cmd := exec.Command("sh", "-c", strings.Replace(text, "$W", self(t)+" watch -result "+dir+"/result true", 1))
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v, %s", text, err, out)
+		}
+		if r := readResult(t, dir+"/result"); r.Merged != merged {
+			t.Errorf("%s: merged is %v", text, r.Merged)
+		}
+	}
+	a, b, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dup, err := unix.Dup(int(a.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dup)
+	if same, known := kcmp(int(a.Fd()), dup); known && !same {
+		t.Error("kcmp: a duplicate is not the same")
+	}
+	if same, _ := kcmp(int(a.Fd()), int(b.Fd())); same {
+		t.Error("kcmp: two ends are the same")
+	}
+}
+
+// The relay is killed: the command meets a closed pipe, and the loss is told.
+func TestRelayKilled(t *testing.T) {
+	c, r := prepare(t, Config{Args: []string{"yes"}})
+	if err := c.Go(); err != nil {
+		t.Fatal(err)
+	}
+	io.CopyN(io.Discard, r, 100000)
+	syscall.Kill(c.RelayPID(), syscall.SIGKILL)
+	if res := c.Wait(); !res.RelayLost || res.Signal != syscall.SIGPIPE {
+		t.Errorf("%+v", res)
+	}
+	if c.Tap().Totals(Stdout).Written < 100000 {
+		t.Error("the ring is gone with its writer")
 	}
 }
 

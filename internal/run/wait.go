@@ -1,9 +1,11 @@
 package run
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,6 +38,7 @@ type Result struct {
 	OutputHeld bool
 	Holders    []evidence.Holder
 	GaveUp     bool // a signal came while only the reader of the output was waited for
+	Stuck      bool // the output's reader takes nothing: the rest is passed on when it does
 	RelayLost  bool // the relay was killed: what the command wrote after that is lost
 }
 
@@ -73,14 +76,16 @@ func (c *Command) Death() Result {
 }
 
 // Wait waits for the command's end and until its output was passed on. Output that other processes
-// still hold is waited for for Config.HoldTime; a reader that is merely slow is waited for as the
-// command itself would have to, until it goes away or a signal says to give up.
+// still hold is waited for for Config.HoldTime. So is a reader that takes nothing at all: what it has
+// not taken is passed on when it does, as what lies in a pipe would be. One that is merely slow is
+// waited for until it goes away or a signal says to give up.
 func (c *Command) Wait() Result {
 	<-c.dead
 	held := time.NewTimer(c.cfg.HoldTime)
 	defer held.Stop()
 	var holders []evidence.Holder
-	outputHeld, gaveUp := false, false
+	outputHeld, gaveUp, stuck := false, false, false
+	passed := c.passed()
 	for waiting := true; waiting; {
 		select {
 		case <-c.over:
@@ -89,15 +94,20 @@ func (c *Command) Wait() Result {
 			gaveUp, waiting = true, false
 		case <-held.C:
 			holders = c.holders()
-			if len(holders) > 0 || !c.draining() {
+			before := passed
+			passed = c.passed()
+			switch {
+			case len(holders) > 0 || !c.draining():
 				outputHeld, waiting = true, false
-			} else {
+			case passed == before:
+				stuck, waiting = true, false
+			default:
 				held.Reset(c.cfg.HoldTime)
 			}
 		}
 	}
 	r := c.Death()
-	r.OutputHeld, r.Holders, r.GaveUp = outputHeld, holders, gaveUp
+	r.OutputHeld, r.Holders, r.GaveUp, r.Stuck = outputHeld, holders, gaveUp, stuck
 	r.RelayLost = c.lostRelay()
 	if gaveUp && len(c.holders()) == 0 {
 		// As it would be without us: what the reader has not taken is lost with its writer.
@@ -105,6 +115,11 @@ func (c *Command) Wait() Result {
 	}
 	c.outer.restore()
 	return r
+}
+
+// passed counts the bytes of both streams that were taken by what they go to.
+func (c *Command) passed() int64 {
+	return c.tap.Totals(Stdout).Passed + c.tap.Totals(Stderr).Passed
 }
 
 // draining says that the relay has output that it still passes on: its reader is slow.
@@ -203,12 +218,19 @@ func waitFor(pid, options int, ru *syscall.Rusage) (ws syscall.WaitStatus, ok bo
 
 // followRelay hears the relay: each byte says that there is something to see in the shared memory.
 func (c *Command) followRelay() {
-	defer close(c.over)
+	over := sync.OnceFunc(func() { close(c.over) })
+	defer over()
 	var b [64]byte
 	for {
-		_, err := c.life.Read(b[:])
+		n, err := c.life.Read(b[:])
 		if c.tap.Ended() {
-			return
+			over()
+		}
+		if bytes.IndexByte(b[:n], saidSignals) >= 0 {
+			select {
+			case c.answers <- struct{}{}:
+			default:
+			}
 		}
 		select {
 		case c.tap.wake <- struct{}{}:
