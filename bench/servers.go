@@ -71,7 +71,9 @@ func (l *lab) serve(way, comm string, argv []string, port int, load func(pids []
 // trace runs the first responder's script until stop is called.
 func (l *lab) trace(comm string) (stop func(), err error) {
 	out := filepath.Join(l.dir, "bpftrace.out")
-	cmd := exec.Command("bpftrace", "-o", out, "-e", fmt.Sprintf(script, comm)+`BEGIN { printf("ready\n"); }`)
+	// In a mount namespace of its own, where tracefs is mounted if it is nowhere else.
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing
+exec bpftrace -o "$1" -e "$2"`, "sh", out, fmt.Sprintf(script, comm)+`BEGIN { printf("ready`+strings.Repeat(".", 8<<10)+`\n"); }`) // more than its buffer, so that it is written
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
