@@ -104,8 +104,8 @@ func TestLossesAreCounted(t *testing.T) {
 	must(err)
 	defer s.Close()
 	w := &watch{Set: s, t: t} // nobody reads the ring
-	const n = 8000
-	k := w.start("forks", strconv.Itoa(n))
+	const n = 4000
+	k := w.start("forks", strconv.Itoa(n), "wide")
 	k.line()
 	k.end()
 	lost := s.Lost()
