@@ -42,9 +42,6 @@ func TestOutOfMemory(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			attr := &syscall.SysProcAttr{}
 			if c.limit {
-				if err := os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+memory"), 0o644); err != nil {
-					t.Fatal(err)
-				}
 				dir := leaf(t, "guest-memory")
 				if err := os.WriteFile(filepath.Join(dir.Name(), "memory.max"), []byte("48M"), 0o644); err != nil {
 					t.Fatal(err)

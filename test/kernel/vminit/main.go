@@ -54,6 +54,9 @@ func first() {
 	} {
 		os.Symlink(to, from)
 	}
+	if err := controllers(); err != nil {
+		fmt.Println("vminit: switch the controllers of cgroups on:", err)
+	}
 	// As systemd gives a service; the kernel's own hard limit of 4096 is met nowhere else.
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 524288}); err != nil {
 		fmt.Println("vminit: set RLIMIT_NOFILE:", err)

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -56,4 +57,18 @@ func load(module string) error {
 		return err
 	}
 	return nil
+}
+
+// controllers lets cgroups have limits, as systemd does.
+func controllers() error {
+	const root = "/sys/fs/cgroup/cgroup."
+	b, err := os.ReadFile(root + "controllers")
+	if err != nil {
+		return err
+	}
+	var all string
+	for name := range strings.FieldsSeq(string(b)) {
+		all += "+" + name + " "
+	}
+	return os.WriteFile(root+"subtree_control", []byte(all), 0)
 }
