@@ -6,12 +6,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"github.com/descry-dev/descry/internal/agent"
 	"github.com/descry-dev/descry/internal/casebook"
 	"github.com/descry-dev/descry/internal/diagnose"
 	"github.com/descry-dev/descry/internal/evidence"
@@ -25,9 +27,16 @@ func casesCommand(s *settings) *cobra.Command {
 			if s.format != "text" && s.format != "json" {
 				return fmt.Errorf("cases: unknown form %q: -o takes text or json", s.format)
 			}
-			entries, problems, err := s.book().List()
+			book, err := s.book()
 			if err != nil {
 				return err
+			}
+			entries, problems, err := book.List()
+			if err != nil {
+				return fmt.Errorf("%w (--cases DIR or DESCRY_CASES=DIR names another place)", err)
+			}
+			for _, p := range problems {
+				fmt.Fprintf(s.stderr, "descry: %s cannot be read as a case: %s\n", report.Safe(filepath.Join(book.Dir(), p.Name)), report.Safe(p.Err.Error()))
 			}
 			if s.format == "json" {
 				b, err := json.Marshal(entries, jsontext.WithIndent("  "))
@@ -36,9 +45,6 @@ func casesCommand(s *settings) *cobra.Command {
 				}
 				_, err = fmt.Fprintf(s.stdout, "%s\n", b)
 				return err
-			}
-			for _, p := range problems {
-				fmt.Fprintf(s.stderr, "descry: %s is no case: %v\n", report.Safe(p.Name), p.Err)
 			}
 			if len(entries) == 0 {
 				fmt.Fprintf(s.stderr, "descry: no cases are kept in %s yet; descry run -- COMMAND makes one when COMMAND dies\n", s.cases)
@@ -58,7 +64,7 @@ func shown(entries []casebook.Entry) []*evidence.Case {
 	for i, e := range entries {
 		c := &evidence.Case{ID: e.ID, Kind: e.Kind, OpenedAt: e.OpenedAt, Subject: evidence.Subject{Command: e.Command}}
 		if e.Kind != evidence.CaseWarning {
-			c.Death = &evidence.Death{ExitCode: e.ExitCode, Signal: e.Signal}
+			c.Death = &evidence.Death{ExitCode: e.ExitCode, Signal: e.Signal, Comm: e.Comm, NotStarted: e.NotStarted}
 		}
 		if e.Cause != "" {
 			c.Findings = []evidence.Finding{{Cause: e.Cause, Confidence: e.Confidence, Title: e.Title, Summary: e.Summary}}
@@ -70,7 +76,9 @@ func shown(entries []casebook.Entry) []*evidence.Case {
 
 func whyCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "why [ID]", Short: "Show a case that was kept, the newest without an ID", Args: cobra.MaximumNArgs(1),
+		Use: "why [ID]", Short: "Show a case that was kept, the newest without an ID",
+		Long: `Show a case that was kept: the newest, or the one whose ID begins so. descry cases lists them.`,
+		Args: atMost(1, "why takes one ID, or none for the newest case"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := s.checkFormat(); err != nil {
 				return err
@@ -79,7 +87,11 @@ func whyCommand(s *settings) *cobra.Command {
 			if len(args) == 1 {
 				id = args[0]
 			}
-			c, err := s.book().Get(id)
+			book, err := s.book()
+			if err != nil {
+				return err
+			}
+			c, err := book.Get(id)
 			if err != nil {
 				return err
 			}
@@ -92,12 +104,25 @@ func whyCommand(s *settings) *cobra.Command {
 
 func judgeCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "judge CASE.json", Short: "Judge a stored case again, by today's rules", Args: cobra.ExactArgs(1),
+		Use: "judge CASE.json|DIR", Short: "Judge a stored case or a recording, by today's rules",
+		Args: exactly(1, "judge takes one argument: a case file, - for standard input, or the directory of a recording (descry run --keep DIR)"),
 		Long: `Judge a stored case again, by the rules of this version, and show it. "-" reads standard input.
-The file is not changed; -o json gives the case with its new findings.`,
+Nothing is changed; -o json gives the case with its new findings.
+
+A directory is taken for a recording, as descry run --keep DIR leaves it: also of a descry that was
+killed, of a machine that lost its power, or of a program that still runs. All whole records are
+read; what is torn or damaged is left out, and said on stderr. A recording has no output of the
+program, and one that was broken off has no counts, so that nothing can be ruled out. The
+recording before this one stands in DIR/previous.`,
+		Example: `  descry judge case.json
+  descry run --report - -- ./server | descry judge -
+  descry judge DIR -o json`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := s.checkFormat(); err != nil {
 				return err
+			}
+			if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+				return s.judgeRecording(args[0])
 			}
 			c, err := s.readCase(args[0])
 			if err != nil {
@@ -111,7 +136,26 @@ The file is not changed; -o json gives the case with its new findings.`,
 	return cmd
 }
 
-func (s *settings) book() *casebook.Book { return casebook.New(s.cases, casebook.Bounds{}) }
+func (s *settings) judgeRecording(dir string) error {
+	c, remarks, err := agent.CaseOfRecording(dir)
+	for _, r := range remarks {
+		fmt.Fprintf(s.stderr, "descry: %s\n", report.Safe(r))
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s holds no recording; descry run --keep DIR makes one", dir)
+	case err != nil:
+		return err
+	}
+	return s.show(c)
+}
+
+func (s *settings) book() (*casebook.Book, error) {
+	if s.cases == "" {
+		return nil, errors.New("no place for cases is known, since neither HOME nor XDG_STATE_HOME is set: --cases DIR or DESCRY_CASES=DIR names one")
+	}
+	return casebook.New(s.cases, casebook.Bounds{}), nil
+}
 
 func (s *settings) readCase(name string) (*evidence.Case, error) {
 	var in io.Reader = s.stdin
@@ -119,12 +163,15 @@ func (s *settings) readCase(name string) (*evidence.Case, error) {
 		f, err := os.Open(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("read case %s: there is no such file (descry cases lists what is kept)", name)
+			return nil, fmt.Errorf("read case %s: there is no such file (descry why ID shows a case that was kept, descry cases lists them)", name)
 		case err != nil:
 			return nil, fmt.Errorf("read case: %w", err)
 		}
 		defer f.Close()
 		in = f
+	}
+	if name == "-" {
+		name = "from standard input"
 	}
 	c, err := evidence.ReadCase(in)
 	if err != nil {

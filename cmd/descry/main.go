@@ -11,6 +11,7 @@ import (
 
 	"github.com/descry-dev/descry/internal/agent"
 	"github.com/descry-dev/descry/internal/casebook"
+	"github.com/descry-dev/descry/internal/report"
 	"github.com/descry-dev/descry/internal/run"
 	"github.com/descry-dev/descry/internal/version"
 )
@@ -32,7 +33,7 @@ func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := command(stdin, stdout, stderr)
 	root.SetArgs(args)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	var code status
 	switch {
 	case err == nil:
@@ -40,8 +41,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(stderr, "descry: %v\n", err)
-	if len(args) > 0 && args[0] == "run" {
+	fmt.Fprintf(stderr, "descry: %s\n", report.Safe(err.Error()))
+	if cmd.Name() == "run" {
 		return exitFailed
 	}
 	return 1
@@ -66,18 +67,53 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 
 It records what the kernel sees of the program and its children, warns before file descriptors run
 out, and when the program dies it says why.`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: version.String(),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q: descry run -- COMMAND runs a program, descry --help lists what there is", args[0])
+			}
+			return cmd.Help()
+		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`directory` where cases are kept (or DESCRY_CASES)")
+	root.SetVersionTemplate("descry {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`DIR` where cases are kept (or DESCRY_CASES)")
 	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), doctorCommand(s), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		Run: func(*cobra.Command, []string) { fmt.Fprintln(stdout, "descry", version.String()) },
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := fmt.Fprintln(stdout, "descry", version.String()); err != nil {
+				return fmt.Errorf("write the version: %w", err)
+			}
+			return nil
+		},
 	})
 	return root
+}
+
+// exactly and atMost are cobra's, with a message that says what belongs there.
+func exactly(n int, message string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return errors.New(message)
+		}
+		return nil
+	}
+}
+
+func atMost(n int, message string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return errors.New(message)
+		}
+		return nil
+	}
 }
 
 // defaultCases is where cases stand unless --cases says otherwise; "" when the environment names no
@@ -111,7 +147,7 @@ it descry samples /proc, and says what it cannot see.`,
   descry run --tty -- python3`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("run: no command was given: descry run -- COMMAND [ARGUMENT...]")
+				return errors.New("run needs a command: descry run -- COMMAND [ARGUMENT...]")
 			}
 			if err := s.checkFormat(); err != nil {
 				return err
@@ -126,10 +162,10 @@ it descry samples /proc, and says what it cannot see.`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVar(&cfg.Report, "report", "", "also write the case as JSON to `FILE`")
+	f.StringVar(&cfg.Report, "report", "", "also write the case as JSON to `FILE` (- is standard output), of a program that ended well too")
 	f.StringVarP(&s.format, "output", "o", "text", "form of the report on stderr: text, markdown or json")
 	f.BoolVarP(&cfg.Quiet, "quiet", "q", false, "no warnings while the program runs")
-	f.StringVar(&cfg.Keep, "keep", "", "keep the recording in `DIR`, readable after a crash of the machine")
+	f.StringVar(&cfg.Keep, "keep", "", "keep the recording in `DIR`, for descry judge DIR: readable after a crash of descry or the machine too")
 	f.BoolVarP(&cfg.TTY, "tty", "t", false, "give the program a terminal")
 	f.BoolVar(&cfg.NoProbes, "no-probes", false, "do not use eBPF; sample /proc only")
 	return cmd

@@ -28,7 +28,13 @@ func story(all []*evidence.Observation, main int32) (timeline []evidence.Observa
 	}
 	groups := map[group][]int{}
 	var order []group
+	told := 0
 	for i, o := range all {
+		switch o.Kind() {
+		case evidence.KindRunStarted, evidence.KindRunEnded: // the case itself says it
+			told++
+			continue
+		}
 		g := group{o.PID, o.Kind(), what(o)}
 		if groups[g] == nil {
 			order = append(order, g)
@@ -65,7 +71,7 @@ func story(all []*evidence.Observation, main int32) (timeline []evidence.Observa
 	for _, i := range keep {
 		timeline = append(timeline, *all[i])
 	}
-	return timeline, int64(len(all) - len(keep))
+	return timeline, int64(len(all) - told - len(keep))
 }
 
 func weight(o *evidence.Observation, main int32) int {

@@ -42,12 +42,15 @@ func (f *flight) land(res run.Result) {
 	if res.RelayLost && !f.cfg.Quiet {
 		f.say("descry's relay was killed: what the command wrote after that is lost")
 	}
-	f.explain(&evidence.Death{
+	f.outputRefused()
+	death := &evidence.Death{
 		At: res.EndedAt.UTC(), BootNanos: res.EndedBoot, PID: f.pid, Comm: filepath.Base(f.cfg.Command[0]),
 		ExitCode: int32(res.ExitCode), Signal: evidence.Signal(res.Signal), CoreDumped: res.CoreDumped,
 		UptimeSeconds: float64(res.EndedBoot-res.StartedBoot) / 1e9, Interrupted: res.Interrupted,
 		MaxRSSBytes: res.MaxRSSBytes, UserSeconds: res.UserTime.Seconds(), SystemSeconds: res.SystemTime.Seconds(),
-	})
+	}
+	f.end(res, death)
+	f.explain(death)
 }
 
 func holders(list []evidence.Holder) string {
@@ -64,23 +67,27 @@ func holders(list []evidence.Holder) string {
 // explain makes a case of the recording, judges it, shows it and keeps it.
 func (f *flight) explain(death *evidence.Death) {
 	c := f.caseOf(death)
-	if !f.worthTelling(c) {
+	tell := f.worthTelling(c)
+	if !tell && f.report == nil {
 		return
 	}
 	c.FDTable = tableOf(c)
 	diagnose.Judge(c)
-	kept, keepErr := f.keep(c)
-	f.saying.Lock()
-	defer f.saying.Unlock()
-	if err := f.show(c, kept); err != nil {
-		fmt.Fprintf(f.cfg.Stderr, "descry: write the report: %v\n", err)
+	if tell {
+		kept, keepErr := f.keep(c)
+		f.saying.Lock()
+		err := f.show(c, kept)
+		f.saying.Unlock()
+		if err != nil {
+			f.say("the report could not be written: %v", err)
+		}
+		if keepErr != nil {
+			f.say("%v", keepErr)
+		}
 	}
-	if keepErr != nil {
-		fmt.Fprintf(f.cfg.Stderr, "descry: %v\n", keepErr)
-	}
-	if f.cfg.Report != "" {
-		if err := writeReport(f.cfg.Report, c); err != nil {
-			fmt.Fprintf(f.cfg.Stderr, "descry: %v\n", err)
+	if f.report != nil { // of a command that ended well too: who asks for it reads it
+		if err := f.report.write(c); err != nil {
+			f.say("%v", err)
 		}
 	}
 }
@@ -92,30 +99,37 @@ func (f *flight) caseOf(death *evidence.Death) *evidence.Case {
 	f.maps.unwind(timeline)
 	link(timeline)
 	c := &evidence.Case{
-		ID: ulid.Make().String(), Kind: evidence.CaseDeath, OpenedAt: time.Now().UTC(), Descry: version.String(),
+		ID: ulid.Make().String(), Kind: evidence.CaseDeath, OpenedAt: time.Now().UTC(), Descry: descryVersion(),
 		Host:     evidence.Host{Kernel: kernelRelease(), Arch: runtime.GOARCH},
 		Subject:  evidence.Subject{Command: f.cfg.Command, PID: f.pid},
 		Death:    death,
 		Timeline: timeline,
-		Counters: map[string]int64{},
+		Counters: f.counters(),
 		Coverage: f.coverage(death),
 	}
-	c.Subject.Node, _ = os.Hostname()
-	if f.set != nil {
-		c.Counters = f.set.Counters()
-	}
-	c.Counters[evidence.CountGarbled] = f.garbled
-	dropped := left
-	for _, n := range f.rec.Dropped() {
-		dropped += n
-	}
-	c.Counters[evidence.CountDropped] = dropped
+	c.Subject.Node = hostname()
+	c.Counters[evidence.CountDropped] += left
 	if f.cmd != nil {
 		c.LastOutput = f.lastOutput()
-		c.Counters[evidence.CountOutput] = c.LastOutput.StdoutBytes + c.LastOutput.StderrBytes
 	}
 	completeDeath(c)
 	return c
+}
+
+// counters are what is counted over the whole run.
+func (f *flight) counters() map[string]int64 {
+	n := map[string]int64{}
+	if f.set != nil {
+		n = f.set.Counters()
+	}
+	n[evidence.CountGarbled] = f.garbled
+	for _, dropped := range f.rec.Dropped() {
+		n[evidence.CountDropped] += dropped
+	}
+	if f.cmd != nil {
+		n[evidence.CountOutput] = f.cmd.Tap().Totals(run.Stdout).Written + f.cmd.Tap().Totals(run.Stderr).Written
+	}
+	return n
 }
 
 // completeDeath adds to the death what the kernel said of it.
@@ -157,15 +171,20 @@ func completeDeath(c *evidence.Case) {
 }
 
 // worthTelling says whether there is anything to say: a command that ended with 0 and showed nothing
-// is not talked about. A child that died of a fault makes the case one of its own kind.
+// is not talked about. A child that died of a fault makes the case one of its own kind; text that
+// turned to garbage is told in any case, but not what is no text from its first byte on: that was
+// meant.
 func (f *flight) worthTelling(c *evidence.Case) bool {
-	if c.Death.ExitCode != 0 {
-		return true
-	}
+	return c.Death.ExitCode != 0 || turnToChild(c) || f.turned
+}
+
+// turnToChild makes a case of a command that ended well the case of its child that did not, and says
+// whether there was one.
+func turnToChild(c *evidence.Case) bool {
 	for i := range c.Timeline {
 		o := &c.Timeline[i]
 		x, ok := o.Detail.(*evidence.Exit)
-		if ok && o.PID != f.pid && crashed(x, c, o.PID) {
+		if ok && o.PID != c.Subject.PID && crashed(x, c, o.PID) {
 			c.Kind = evidence.CaseChildDeath
 			c.Death.At, c.Death.BootNanos, c.Death.PID, c.Death.Comm = o.Time(), o.BootNanos, o.PID, o.Comm
 			c.Death.ExitCode, c.Death.Signal, c.Death.CoreDumped = x.ExitCode, x.Signal, x.CoreDumped
@@ -173,7 +192,7 @@ func (f *flight) worthTelling(c *evidence.Case) bool {
 			return true
 		}
 	}
-	return f.garbled > 0
+	return false
 }
 
 // crashed tells a child's death that nobody wished for from those that shells and supervisors bring
@@ -245,8 +264,11 @@ func (f *flight) coverage(death *evidence.Death) []evidence.Coverage {
 
 // keep puts the case into the casebook.
 func (f *flight) keep(c *evidence.Case) (bool, error) {
+	if f.cfg.Cases == "" {
+		return false, errors.New("the case is not kept: neither HOME nor XDG_STATE_HOME names a place for it (--cases DIR or DESCRY_CASES=DIR does)")
+	}
 	if _, err := casebook.New(f.cfg.Cases, casebook.Bounds{}).Put(c); err != nil {
-		return false, fmt.Errorf("keep the case: %w (--cases DIR or DESCRY_CASES names another place)", err)
+		return false, fmt.Errorf("the case is not kept in %s: %w (--cases DIR or DESCRY_CASES=DIR names another place)", f.cfg.Cases, reason(err))
 	}
 	return true, nil
 }
@@ -254,7 +276,7 @@ func (f *flight) keep(c *evidence.Case) (bool, error) {
 // show writes the report in the form that was asked for.
 func (f *flight) show(c *evidence.Case, kept bool) error {
 	w := f.cfg.Stderr
-	if f.cmd != nil && f.cmd.RawTerminal() {
+	if f.rawTerminal() {
 		w = carriage{w}
 	}
 	switch f.cfg.Format {
@@ -266,32 +288,11 @@ func (f *flight) show(c *evidence.Case, kept bool) error {
 	opt := report.Options{Width: f.cfg.Width, Color: f.cfg.Color}
 	if kept {
 		opt.CaseHint = "descry why " + c.ID
+		if f.cfg.Keep != "" {
+			opt.CaseHint += "; the recording: descry judge " + f.cfg.Keep
+		}
 	}
 	return report.Terminal(w, c, opt)
-}
-
-// writeReport replaces the file as a whole, so that nobody reads half a case.
-func writeReport(name string, c *evidence.Case) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // /dev/stdout, a FIFO
-		file, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return fmt.Errorf("write the case to --report: %w", err)
-		}
-		return errors.Join(evidence.WriteCase(file, c), file.Close())
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("write the case to --report: %w", err)
-	}
-	if err := errors.Join(evidence.WriteCase(tmp, c), tmp.Close()); err != nil {
-		os.Remove(tmp.Name())
-		return fmt.Errorf("write the case to --report %s: %w", name, err)
-	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		os.Remove(tmp.Name())
-		return fmt.Errorf("write the case to --report: %w", err)
-	}
-	return nil
 }
 
 func kernelRelease() string {
@@ -301,3 +302,10 @@ func kernelRelease() string {
 	}
 	return unix.ByteSliceToString(u.Release[:])
 }
+
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
+}
+
+func descryVersion() string { return version.String() }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/output"
@@ -53,6 +56,10 @@ func (f *flight) garbage(i int) {
 	for _, span := range f.spans {
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
+		if offset == 0 && streams[i] == run.Stdout {
+			f.binary = true
+		}
+		f.turned = f.turned || !f.binary || streams[i] != run.Stdout
 		o := now(evidence.SourceOutput, f.pid, &evidence.Garbled{
 			Stream: streams[i].String(), Offset: offset, Length: span.Length, LooksLike: span.LooksLike, Preview: span.Preview,
 		})
@@ -74,6 +81,18 @@ func (f *flight) lookForStall(i int, s run.Stream) {
 	if nanos := bootNanos() - since; nanos > int64(stalledFor) && f.stalled[i] != since {
 		f.stalled[i] = since
 		f.observe(now(evidence.SourceOutput, f.pid, &evidence.OutputStalled{Stream: s.String(), Nanos: nanos}))
+	}
+}
+
+// outputRefused says which output was lost because what it goes to took no more: the command itself
+// was not told, since it writes to a pipe.
+func (f *flight) outputRefused() {
+	for _, s := range streams {
+		switch t := f.cmd.Tap().Totals(s); {
+		case t.Dropped == 0 || t.Errno == 0 || unix.Errno(t.Errno) == unix.EPIPE: // a reader that went away the command met itself
+		default:
+			f.say("%d bytes of %s's %s are lost: what it goes to refused them (%v)", t.Dropped, filepath.Base(f.cfg.Command[0]), s, unix.Errno(t.Errno))
+		}
 	}
 }
 

@@ -4,11 +4,13 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/probe"
@@ -38,6 +40,11 @@ type RunConfig struct {
 // exit code: the command's own, 128+n for a signal, 126 not executable, 127 not found, 125 when descry
 // itself failed. What cannot be watched or kept is said, and changes nothing for the command.
 func Run(cfg RunConfig) int {
+	// A reader of ours that goes away must not end us before the command has ended. What is executed
+	// gets the default back.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, unix.SIGPIPE)
+	defer signal.Stop(gone)
 	f := &flight{cfg: cfg, started: time.Now()}
 	code, err := f.fly()
 	if err != nil {
@@ -49,14 +56,15 @@ func Run(cfg RunConfig) int {
 // fly is the flow: probes and launcher are made ready side by side; then the command runs, watched;
 // then what was recorded becomes a case, is judged, shown and kept.
 func (f *flight) fly() (code int, err error) {
-	if err := f.checkTargets(); err != nil {
+	if f.report, err = openTarget(f.cfg.Report); err != nil {
 		return ExitFailed, err
 	}
+	defer f.report.close()
 	f.rec, err = recorder.New(recorder.Options{Dir: f.cfg.Keep, OnLoss: func(l evidence.Lost) {
-		f.say("the recording in %s misses %d observations: %s; it goes on in memory", f.cfg.Keep, l.Count, l.Why)
+		f.say("%s", lossWords(f.cfg.Keep, l))
 	}})
 	if err != nil {
-		return ExitFailed, fmt.Errorf("keep the recording: %w", err)
+		return ExitFailed, keepError(f.cfg.Keep, err)
 	}
 	defer f.rec.Close()
 
@@ -89,18 +97,6 @@ func (f *flight) fly() (code int, err error) {
 	return res.ExitCode, nil
 }
 
-// checkTargets finds out before the command runs what would only fail after it.
-func (f *flight) checkTargets() error {
-	if f.cfg.Report == "" {
-		return nil
-	}
-	file, err := os.OpenFile(f.cfg.Report, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the case to --report: %w", err)
-	}
-	return file.Close()
-}
-
 func (f *flight) loadProbes() {
 	if f.cfg.NoProbes {
 		f.blind = errors.New("--no-probes was given")
@@ -116,11 +112,34 @@ func (f *flight) loadProbes() {
 func (f *flight) notStarted(err error) (int, error) {
 	var start *run.StartError
 	if !errors.As(err, &start) {
-		return ExitFailed, fmt.Errorf("start %s: %w", f.cfg.Command[0], err)
+		if code := f.signalled(); code != 0 {
+			return code, nil
+		}
+		return ExitFailed, err
 	}
 	f.explain(&evidence.Death{
 		At: time.Now().UTC(), BootNanos: bootNanos(), Comm: filepath.Base(f.cfg.Command[0]),
 		ExitCode: int32(start.ExitCode()), NotStarted: true, StartErrno: evidence.Errno(start.Errno),
+		StartPath: start.Path, StartWhy: whyNotStarted(f.cfg.Command[0], start.Path, start.Errno),
 	})
 	return start.ExitCode(), nil
+}
+
+// signalled is the exit code of a command that a signal ended before it was executed: the user
+// pressed ^C at once. 0: it was none.
+func (f *flight) signalled() int {
+	if f.cmd == nil {
+		return 0
+	}
+	select {
+	case <-f.cmd.Dead():
+	case <-time.After(time.Second):
+		return 0
+	}
+	sig := f.cmd.Death().Signal
+	if sig == 0 {
+		return 0
+	}
+	f.say("%s was ended by %s before it was executed", f.cfg.Command[0], evidence.Signal(sig))
+	return 128 + int(sig)
 }

@@ -19,6 +19,7 @@ const (
 type mapsBook struct {
 	mu    sync.Mutex
 	of    map[int32]*mapsOf
+	past  bool    // the processes are gone for long, their pids may be others' now
 	order []int32 // oldest first
 }
 
@@ -143,7 +144,10 @@ func (b *mapsBook) unwind(timeline []evidence.Observation) {
 }
 
 func (b *mapsBook) context(pid int32, x *evidence.Context) *symbol.Context {
-	out := &symbol.Context{Arch: x.Arch, Regs: x.Regs, PC: x.PC, SP: x.SP, Stack: x.Stack, PID: int(pid)}
+	out := &symbol.Context{Arch: x.Arch, Regs: x.Regs, PC: x.PC, SP: x.SP, Stack: x.Stack}
+	if !b.past {
+		out.PID = int(pid)
+	}
 	for _, m := range x.Maps {
 		out.Maps = append(out.Maps, symbol.Mapping{Start: m.Start, End: m.End, Offset: m.Offset, Path: m.Path, Device: m.Device, Inode: m.Inode})
 	}

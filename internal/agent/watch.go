@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type flight struct {
 	cfg     RunConfig
 	started time.Time
+	report  *target // nil: none
 	cmd     *run.Command
 	pid     int32
 	set     *probe.Set // nil: no probes, for the reason in blind
@@ -38,6 +40,8 @@ type flight struct {
 	forecasts  map[int32]*outlook
 	batch      []*evidence.Observation
 	garbled    int64
+	binary     bool // stdout is no text from its first byte on
+	turned     bool // text turned to garbage
 	outputLost int64
 	judges     [2]*output.Judge
 	base       [2]int64 // offset in the stream of the first byte that the judge has seen
@@ -55,10 +59,20 @@ func (f *flight) line(s string) {
 	f.saying.Lock()
 	defer f.saying.Unlock()
 	end := "\n"
-	if f.cmd != nil && f.cmd.RawTerminal() {
+	if f.rawTerminal() {
 		end = "\r\n"
 	}
 	fmt.Fprint(f.cfg.Stderr, s, end)
+}
+
+// rawTerminal says whether what is said goes to a terminal that does not turn "\n" into "\r\n" now.
+func (f *flight) rawTerminal() bool {
+	file, ok := f.cfg.Stderr.(*os.File)
+	if !ok || !f.cfg.TTY {
+		return false
+	}
+	tio, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil && tio.Oflag&unix.OPOST == 0
 }
 
 // attach points everything that watches at the command, which still waits.
@@ -79,6 +93,7 @@ func (f *flight) attach(cmd *run.Command, noLeaf string) {
 	if f.set == nil && !f.cfg.Quiet && !f.cfg.NoProbes {
 		f.say("%s", f.whatIsUnseen())
 	}
+	f.begin()
 	if f.set != nil {
 		go f.set.Run(f.observe)
 	}
@@ -100,6 +115,9 @@ func (f *flight) observe(o *evidence.Observation) {
 	}
 	if d, ok := o.Detail.(*evidence.FDRefused); ok && d.Errno == evidence.EMFILE && f.refused.first(o.PID) {
 		d.FDs, _ = f.set.Table(int(o.PID)) // it may be gone already: then the table at death is whole
+	}
+	if d, ok := o.Detail.(*evidence.SignalSent); ok && int(d.Sender) == os.Getpid() {
+		d.SenderComm, d.SenderCommand = "descry", evidence.PassedOn
 	}
 	f.rec.Record(o)
 }

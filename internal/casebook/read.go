@@ -35,6 +35,8 @@ type Entry struct {
 	Summary    string              `json:"summary,omitzero"`    // of the first finding
 	ExitCode   int32               `json:"exitCode"`            // 0 for a warning
 	Signal     evidence.Signal     `json:"signal,omitzero"`     // that ended it
+	Comm       string              `json:"comm,omitzero"`       // of the process that died
+	NotStarted bool                `json:"notStarted,omitzero"` // the command could not be executed
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -83,7 +85,7 @@ func entry(c *evidence.Case) Entry {
 		e.Cause, e.Confidence, e.Title, e.Summary = first.Cause, first.Confidence, first.Title, first.Summary
 	}
 	if c.Death != nil {
-		e.ExitCode, e.Signal = c.Death.ExitCode, c.Death.Signal
+		e.ExitCode, e.Signal, e.Comm, e.NotStarted = c.Death.ExitCode, c.Death.Signal, c.Death.Comm, c.Death.NotStarted
 	}
 	return e
 }
@@ -120,7 +122,7 @@ func (b *Book) Get(idOrPrefix string) (*evidence.Case, error) {
 		return nil, fmt.Errorf("read a case: %w", err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w in %s", ErrNone, b.dir)
+		return nil, fmt.Errorf("%w in %s; descry run -- COMMAND makes one when COMMAND dies", ErrNone, b.dir)
 	}
 	if idOrPrefix == "" {
 		return b.newest(names)
@@ -134,7 +136,7 @@ func (b *Book) Get(idOrPrefix string) (*evidence.Case, error) {
 	}
 	switch {
 	case len(match) == 0:
-		return nil, fmt.Errorf("%w: %s; the nearest is %s", ErrNotFound, idOrPrefix, nearest(names, want))
+		return nil, fmt.Errorf("%w: %s; the nearest is %s (descry cases lists all)", ErrNotFound, idOrPrefix, nearest(names, want))
 	case len(match) > 1:
 		more := ""
 		if len(match) > 3 {

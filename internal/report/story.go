@@ -76,6 +76,9 @@ func story(c *evidence.Case) []row {
 		if o.PID != c.Subject.PID && (c.Death == nil || o.PID != c.Death.PID) && everyday(o) {
 			base = 0
 		}
+		if c.Death == nil && len(c.Findings) == 0 && base == 0 {
+			base = 1 // all that there is
+		}
 		score := max(base, cited[i])
 		if what == "" || score <= 0 {
 			continue
