@@ -254,7 +254,7 @@ func (r *Run) judge(f *found, bare *Run, caseFile string, bad func(string, ...an
 	if s.Silent && strings.TrimSpace(said) != "" {
 		bad("descry spoke, though there is nothing to say: %q", said)
 	}
-	if !s.Silent && strings.TrimSpace(said) == "" {
+	if !s.Silent && s.Exit != 0 && strings.TrimSpace(said) == "" {
 		bad("descry said nothing")
 	}
 	if *storeDir != "" {

@@ -53,7 +53,7 @@ var fdLimit = []Scenario{
 	{Name: "python-burst", Why: "more clients at once than the limit holds", Cmd: []string{"py:fd-limit/burst.py"}, NoFile: 64, NetNS: true,
 		Exit: 2, Cause: "fd-limit", Confidence: certain, Words: []string{"64", "accept"}},
 	{Name: "python-name-lookup", Why: "with no descriptor left names do not resolve, and DNS looks guilty", Kind: Pair, Cmd: []string{"py:fd-limit/resolver.py"}, NoFile: 60, NetNS: true,
-		Exit: 69, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"60", "udp"}, Never: []string{"dns-failure"}},
+		Exit: 69, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"60"}, Never: []string{"dns-failure"}},
 	{Name: "python-passed-descriptors", Why: "descriptors passed over a socket are dropped; no call fails", Cmd: []string{"py:fd-limit/passing.py"}, NoFile: 48,
 		Exit: 8, Cause: "fd-limit", Confidence: likelyUp, Words: []string{"48"}},
 	{Name: "node-files", Unprivileged: true, Why: "openSync without close; the error is not caught", Cmd: limit("70", "js:fd-limit/scanner.js"),
