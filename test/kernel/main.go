@@ -129,6 +129,12 @@ func run(ctx context.Context, o options) (int, error) {
 			}
 			continue
 		}
+		// Tests may run the command itself.
+		descry, err := t.builder.program(ctx, "./cmd/descry")
+		if err != nil {
+			return 0, err
+		}
+		m.files = append(m.files, file{descry, "/bin/descry"})
 		suites, err := t.builder.suites(ctx, o.packages)
 		if err != nil {
 			return 0, err
