@@ -43,6 +43,7 @@ func (f *flight) land(res run.Result) {
 		f.say("descry's relay was killed: what the command wrote after that is lost")
 	}
 	f.outputRefused()
+	res.Interrupted = res.Interrupted || f.cmd.Death().Interrupted // the signal may be counted after the death that it caused
 	death := &evidence.Death{
 		At: res.EndedAt.UTC(), BootNanos: res.EndedBoot, PID: f.pid, Comm: filepath.Base(f.cfg.Command[0]),
 		ExitCode: int32(res.ExitCode), Signal: evidence.Signal(res.Signal), CoreDumped: res.CoreDumped,
@@ -284,6 +285,10 @@ func (f *flight) show(c *evidence.Case, kept bool) error {
 		return evidence.WriteCase(w, c)
 	case "markdown":
 		return report.Markdown(w, c)
+	}
+	if kept && c.Death.Interrupted && len(c.Findings) == 1 && c.Findings[0].Cause == "killed" {
+		_, err := fmt.Fprintf(w, "descry: %s; more: descry why %s\n", report.Headline(c), c.ID) // who did it knows why
+		return err
 	}
 	opt := report.Options{Width: f.cfg.Width, Color: f.cfg.Color}
 	if kept {

@@ -108,7 +108,7 @@ func caseOfObservations(all []*evidence.Observation) (c *evidence.Case, ended bo
 	}
 	if !ended {
 		deathByKernel(c, all)
-		c.Coverage = []evidence.Coverage{{Source: "probe", Missing: "the recording breaks off: what was counted up to there is not in it"}}
+		c.Coverage = []evidence.Coverage{{Source: "recording", Missing: "the recording breaks off, so nothing can be ruled out"}}
 	}
 	if c.Death != nil && len(c.Subject.Command) > 0 {
 		c.Death.Comm = filepath.Base(c.Subject.Command[0])

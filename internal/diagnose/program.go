@@ -315,7 +315,11 @@ var finished = Cause{
 				ev = append(ev, v.asked)
 			}
 		}
-		return &evidence.Finding{Confidence: evidence.Certain, Title: "its own end (exit code 0)", Summary: sum, Evidence: ev}
+		f := &evidence.Finding{Confidence: evidence.Certain, Title: "its own end (exit code 0)", Summary: sum, Evidence: ev}
+		if v.Case.Counters[evidence.CountGarbled] > 0 {
+			f.Advice = "If its output is meant to be text, see what it wrote where the garbage begins."
+		}
+		return f
 	},
 	Weak: true,
 }

@@ -45,7 +45,11 @@ func parseRuby(all []string, i int, _ bool) *trace {
 }
 
 func parsePHP(all []string, i int, _ bool) *trace {
-	m := phpHead.FindStringSubmatch(all[i])
+	line := all[i]
+	if k := strings.Index(line, "PHP Fatal error:  "); k > 0 { // behind output without an end of line
+		line = line[k:]
+	}
+	m := phpHead.FindStringSubmatch(line)
 	if m == nil {
 		return nil
 	}

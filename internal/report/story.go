@@ -76,7 +76,10 @@ func story(c *evidence.Case) []row {
 		if o.PID != c.Subject.PID && (c.Death == nil || o.PID != c.Death.PID) && everyday(o) {
 			base = 0
 		}
-		if c.Death == nil && len(c.Findings) == 0 && base == 0 {
+		if handled(o, fatal) {
+			base = 0
+		}
+		if c.Death == nil && len(c.Findings) == 0 && base == 0 && o.PID == c.Subject.PID {
 			base = 1 // all that there is
 		}
 		score := max(base, cited[i])
@@ -154,7 +157,7 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 	var out []row
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
-		if cited == 0 && f.Searching() {
+		if f.Searching() && (cited == 0 || slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return !f.Searching() })) {
 			continue
 		}
 		score := 40
@@ -184,6 +187,18 @@ func everyday(o *evidence.Observation) bool {
 		return d.ExitCode == 0
 	case *evidence.Stdio:
 		return true
+	}
+	return false
+}
+
+// runtimes' faults: Java's and others' use them in health, so they tell something only where a
+// finding cites them.
+func handled(o *evidence.Observation, fatal map[int32]bool) bool {
+	switch d := o.Detail.(type) {
+	case *evidence.SignalCaught:
+		return true
+	case *evidence.SignalSent:
+		return d.Sender == 0 && d.Code > 0 && !fatal[o.PID]
 	}
 	return false
 }

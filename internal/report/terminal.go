@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -262,6 +263,9 @@ func (p *page) table(c *evidence.Case) {
 // kept where they are few.
 func frames(c *evidence.Case) (out []string, more int) {
 	var trace []evidence.Frame
+	cited := func(i int) bool {
+		return slices.ContainsFunc(c.Findings, func(f evidence.Finding) bool { return slices.Contains(f.Evidence, i) })
+	}
 	for i := range c.Timeline {
 		o := &c.Timeline[i]
 		if c.Death != nil && o.PID != c.Death.PID && c.Death.PID != 0 && len(trace) > 0 {
@@ -271,7 +275,7 @@ func frames(c *evidence.Case) (out []string, more int) {
 		case *evidence.SignalFatal:
 			trace = d.Trace
 		case *evidence.SignalCaught:
-			if len(trace) == 0 {
+			if len(trace) == 0 && cited(i) { // runtimes take faults in health
 				trace = d.Trace
 			}
 		}

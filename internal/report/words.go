@@ -225,7 +225,7 @@ var causeNames = map[string]string{
 // watched are the sources of coverage in words.
 var watched = map[string]string{
 	"probe/process": "processes", "probe/signal": "signals and their senders", "probe/syscall": "failed system calls", "probe/oom": "OOM kills",
-	"probe": "everything in the kernel", "probe/fork": "new processes", "probe/exit": "how processes end", "probe/sweep": "sweeps in the kernel", "probe/exec": "executed programs", "probe/select": "select()", "probe/stdio": "standard streams", "probe/write": "writes to the output",
+	"recording": "the run's end", "probe": "everything in the kernel", "probe/fork": "new processes", "probe/exit": "how processes end", "probe/sweep": "sweeps in the kernel", "probe/exec": "executed programs", "probe/select": "select()", "probe/stdio": "standard streams", "probe/write": "writes to the output",
 	"sample": "descriptors over time", "output": "the output",
 }
 
