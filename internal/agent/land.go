@@ -20,13 +20,18 @@ import (
 	"github.com/descry-dev/descry/internal/version"
 )
 
+// flushTime is how long the kernel's last events are waited for; what comes later is lost.
+const flushTime = 3 * time.Second
+
 // keepOutput is how much of the end of each stream a case has, bytes.
 const keepOutput = 64 << 10
 
 // land takes what is left after the command's end, and explains it.
 func (f *flight) land(res run.Result) {
 	if f.set != nil {
-		f.set.Flush(100 * time.Millisecond) // the kernel's events came before the parent was told
+		// The kernel's events came before the parent was told. On a machine under load they may wait
+		// for a processor, or for a look at who holds an address.
+		f.late = !f.set.Flush(flushTime)
 		f.set.Counts(f.observe)
 	}
 	f.readOutput()
@@ -41,6 +46,9 @@ func (f *flight) land(res run.Result) {
 	}
 	if res.RelayLost && !f.cfg.Quiet {
 		f.say("descry's relay was killed: what the command wrote after that is lost")
+	}
+	if res.Stuck && !f.cfg.Quiet {
+		f.say("what the output goes to takes nothing; the rest is passed on when it does")
 	}
 	f.outputRefused()
 	res.Interrupted = res.Interrupted || f.cmd.Death().Interrupted // the signal may be counted after the death that it caused
@@ -245,6 +253,9 @@ func (f *flight) coverage(death *evidence.Death) []evidence.Coverage {
 			v := evidence.Coverage{Source: s.Name, By: s.By, Missing: s.Missing, Lost: lost[s.Name]}
 			if s.Missing == "" {
 				v.From, v.To = f.started.UTC(), to
+			}
+			if f.late {
+				v.Lost++ // at the least; the end itself may be missing
 			}
 			out = append(out, v)
 		}
