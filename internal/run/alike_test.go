@@ -2,8 +2,10 @@ package run
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +78,7 @@ func TestDescriptorNumbers(t *testing.T) {
 	needs(t, "python3")
 	const prog = `
 import os, sys, resource
-for soft, fds in (1000, [3, 5, 11, 12, 13, 14, 15, 16, 17, 40, 900]), (4000, [3999, 100]), (64, [63, 62, 20]):
+for soft, fds in (1000, [3, 5, 11, 12, 13, 14, 15, 16, 17, 40, 900]), (4000, [3999, 100]), (2000, range(4, 300, 2)), (64, [63, 62, 20]):
     if os.fork() == 0:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft + 1000 * (soft > 100)))
         f = os.open("/etc/passwd", os.O_RDONLY)
@@ -148,7 +150,12 @@ func TestEnvironmentBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	// os/exec would remove duplicates itself.
-	p, err := os.StartProcess(self(t), []string{"w", "watch", "cat", "/proc/self/environ"}, &os.ProcAttr{Env: env, Files: []*os.File{null, out, null}})
+	errFile := filepath.Join(t.TempDir(), "err")
+	errOut, err := os.Create(errFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.StartProcess(self(t), []string{"w", "watch", "cat", "/proc/self/environ"}, &os.ProcAttr{Env: env, Files: []*os.File{null, out, errOut}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +169,9 @@ func TestEnvironmentBytes(t *testing.T) {
 	got := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	if !slices.Equal(got, env) {
 		t.Errorf("got %.300q", got)
+	}
+	if b, err = os.ReadFile(errFile); err != nil || strings.Count(string(b), "init runtime @") != 1 { // the watcher's own
+		t.Errorf("%q, %v", b, err)
 	}
 	// As large an environment and as many arguments as bare.
 	args := make([]string, 15)
@@ -328,4 +338,17 @@ func FuzzELF(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		elfVariables(b, map[string]uint64{"x": 0, "yy": 8})
 	})
+}
+
+// Sockets that a service manager passed are for the process that it started: now the command.
+func TestServiceManagerPIDs(t *testing.T) {
+	out, err := exec.Command("sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_PIDFDID=7 WATCHDOG_PID=1 exec "+self(t)+" watch sh -c 'echo $$ $LISTEN_PID $LISTEN_FDS $WATCHDOG_PID $LISTEN_PIDFDID'").Output()
+	var own, listen, fds, watchdog int
+	if n, _ := fmt.Sscan(string(out), &own, &listen, &fds, &watchdog); n != 4 || own != listen || fds != 1 || watchdog != 1 || err != nil || strings.Contains(string(out), "7\n") && !strings.HasSuffix(string(out), " 1\n") {
+		t.Errorf("%q, %v", out, err)
+	}
+	got := renamePID([]string{"LISTEN_PID=8", "LISTEN_PIDFDID=7"}, 9, 10)
+	if !slices.Equal(got, []string{"LISTEN_PID=8", "LISTEN_PIDFDID=7"}) {
+		t.Error(got)
+	}
 }

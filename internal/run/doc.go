@@ -8,8 +8,8 @@
 // What the command gets is what the watcher was started with, byte for byte and bit for bit:
 // arguments, environment, working directory, inherited descriptors under their numbers, closed
 // descriptors closed, resource limits, ignored and blocked signals, umask, niceness, process group,
-// session and controlling terminal. What differs, and cannot but differ: its parent is the watcher,
-// and its standard output and error are pipes (one pipe, where both were one open file).
+// session and controlling terminal. What differs, and cannot but differ: its parent is the watcher
+// (LISTEN_PID and WATCHDOG_PID, where they named the watcher, name the command), and its standard output and error are pipes (one pipe, where both were one open file).
 //
 // A binary that uses this package calls Reexec first of all in main.
 package run

@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -44,9 +46,26 @@ func launch(control int) {
 		os.Exit(125) // the watcher is gone: nobody wants this command any more
 	}
 
+	p.env = renamePID(p.env, os.Getppid(), os.Getpid())
 	f := p.exec(control)
 	writeFull(control, f.append([]byte{saidFailed}))
 	os.Exit(exitCode(f.errno))
+}
+
+// renamePID makes the command the addressee of what a service manager addressed to the watcher by
+// its pid: sockets that it passed, and the watchdog. The programs compare it with their own pid.
+func renamePID(env []string, watcher, command int) []string {
+	out := make([]string, 0, len(env))
+	for _, e := range env {
+		switch name, value, _ := strings.Cut(e, "="); {
+		case (name == "LISTEN_PID" || name == "WATCHDOG_PID") && value == strconv.Itoa(watcher):
+			e = name + "=" + strconv.Itoa(command)
+		case name == "LISTEN_PIDFDID" && slices.Contains(env, "LISTEN_PID="+strconv.Itoa(watcher)):
+			continue // the same as a pidfd's inode; optional
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // exitCode of a command that could not be executed, as shells, env and nohup have it.

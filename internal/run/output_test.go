@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -322,23 +321,20 @@ func TestLinesStayWhole(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for _, word := range []string{strings.Repeat("a", 43), strings.Repeat("b", 42)} {
-		in, program, err := os.Pipe()
+		// Raw descriptors: the pump closes them.
+		var in [2]int
+		if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Write(in[1], []byte(strings.Repeat(word+"\n", 1400))); err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(in[1])
+		out, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := program.WriteString(strings.Repeat(word+"\n", 1400)); err != nil {
-			t.Fatal(err)
-		}
-		program.Close()
-		out, err := unix.Dup(int(w.Fd()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &pump{s: new(sharedStream), mem: new(shared), in: int(in.Fd()), out: out}
-		all.Go(func() {
-			p.run() // closes both
-			runtime.KeepAlive(in)
-		})
+		all.Go((&pump{s: new(sharedStream), mem: new(shared), in: in[0], out: out}).run)
 	}
 	w.Close()
 	go all.Wait()

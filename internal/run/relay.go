@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +55,8 @@ var swallowed = []os.Signal{syscall.SIGPIPE, syscall.SIGXFSZ, syscall.SIGXCPU}
 // relay is the relay's whole life. It ends when the output has ended and the watcher has no more
 // need of it, never by a signal that can be caught.
 func relay(mode string) {
-	signals := make(chan os.Signal, 256)
+	// Nobody reads it before the watcher asks; what does not fit is not sent.
+	signals := make(chan os.Signal, 1024)
 	signal.Notify(signals, forwarded()...)
 	swallow := make(chan os.Signal, 1)
 	signal.Notify(swallow, swallowed...)
@@ -74,22 +77,19 @@ func relay(mode string) {
 	var tty *relayTerminal
 	if mode == string(withTerminal) {
 		tty = newRelayTerminal(mem)
+		go tty.followSignals(signals)
 	}
-	go func() {
-		for s := range signals {
-			sig := s.(syscall.Signal)
-			mem.signals[sig].Add(1)
-			if tty != nil && sig == syscall.SIGWINCH {
-				tty.resize()
-			}
-			if tty != nil && sig == syscall.SIGCONT {
-				tty.enter() // fg: the shell had it in between
-			}
-		}
-	}()
 	if writeFull(relayLife, []byte{saidReady}) != nil {
 		os.Exit(125)
 	}
+	over := make(chan struct{}) // for the watcher
+	go func() {
+		defer close(over)
+		followWatcher(mem, signals)
+		if tty != nil {
+			tty.restore()
+		}
+	}()
 
 	var all sync.WaitGroup
 	pump := func(s Stream, in, out int) {
@@ -98,10 +98,6 @@ func relay(mode string) {
 	switch mode {
 	case string(withTerminal):
 		go tty.input()
-		go func() {
-			waitForEnd(relayLife)
-			tty.restore()
-		}()
 		unix.Close(relayErr)
 		pump(Stdout, relayPipe, relayOut)
 	default:
@@ -121,22 +117,67 @@ func relay(mode string) {
 	}
 	mem.done.Store(1)
 	unix.SendmsgN(relayLife, []byte{saidReady}, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-	// The watcher still asks which signals the group got.
-	waitForEnd(relayLife)
+	<-over // it still asks which signals the group got
 	os.Exit(0)
 }
 
-func waitForEnd(socket int) {
+// What watcher and relay say to each other, beside single bytes that only wake.
+const (
+	askSignals  = 'Q'
+	saidSignals = 'A'
+)
+
+// followWatcher answers the watcher until it has ended: when asked it counts the signals that it
+// has got. The answer is right for the time of the question, however late it is given.
+func followWatcher(mem *shared, signals chan os.Signal) {
 	var b [16]byte
 	for {
-		n, err := unix.Read(socket, b[:])
+		n, err := unix.Read(relayLife, b[:])
 		if err == unix.EINTR {
 			continue
 		}
 		if n <= 0 || err != nil {
 			return
 		}
+		settleSignals()
+		for len(signals) > 0 {
+			s := <-signals
+			mem.signals[s.(syscall.Signal)].Add(1)
+		}
+		unix.SendmsgN(relayLife, bytes.Repeat([]byte{saidSignals}, bytes.Count(b[:n], []byte{askSignals})), nil, nil, unix.MSG_NOSIGNAL)
 	}
+}
+
+// settleSignals returns when the signals that the kernel has for this process are in the channels
+// that are notified of them.
+func settleSignals() {
+	var wanted uint64
+	for _, s := range forwarded() {
+		wanted |= sigBit(int(s.(syscall.Signal)))
+	}
+	wanted &^= getMask() // the watcher was started with these blocked
+	for range 1000 {
+		if pendingSignals()&wanted == 0 {
+			break
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	// To stop a channel is to wait until all that was caught has been delivered.
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	signal.Stop(c)
+}
+
+// pendingSignals are those sent to this process that no thread has taken yet.
+func pendingSignals() uint64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\nShdPnd:\t"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	set, _ := strconv.ParseUint(string(line), 16, 64)
+	return set
 }
 
 // pump passes one stream on.

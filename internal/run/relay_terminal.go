@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -70,6 +71,17 @@ func (t *relayTerminal) restore() {
 		unix.IoctlSetTermios(relayIn, unix.TCSETSW, t.saved)
 	}
 	t.saved = nil
+}
+
+func (t *relayTerminal) followSignals(signals chan os.Signal) {
+	for s := range signals {
+		switch s {
+		case syscall.SIGWINCH:
+			t.resize()
+		case syscall.SIGCONT:
+			t.enter() // fg: the shell had it in between
+		}
+	}
 }
 
 // resize makes the command's terminal as large as the outer one.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -15,13 +14,14 @@ import (
 
 // Signals are the command's. One that the terminal or somebody sent to the whole process group has
 // reached the command already; one that was sent to this process alone is passed on. Go does not
-// tell who sent a signal, but the relay is in the group too and counts what it gets: in shared
-// memory, and until then its pending signals show in /proc.
+// tell who sent a signal, but the relay is in the group too, and the watcher asks it whether it has
+// got the signal as well.
 
-const (
-	groupWait    = 20 * time.Millisecond // for the relay to get the signal too
-	groupWaitMax = time.Second           // while it is pending there
-)
+// groupWait is how long after a signal came here it may still come to others of the group.
+const groupWait = 20 * time.Millisecond
+
+// askAfter are the times to ask at, summing to groupWait.
+var askAfter = [...]time.Duration{0, 2 * time.Millisecond, 6 * time.Millisecond, 12 * time.Millisecond}
 
 // signalLog is what signals have come.
 type signalLog struct {
@@ -74,9 +74,8 @@ func (c *Command) followSignals() {
 				c.seen.alone[sig]++
 			}
 			c.seen.mu.Unlock()
-			// With a terminal of its own the command is in another group, and the relay sees to the
-			// window's size.
-			if !group || c.cfg.TTY && sig != syscall.SIGWINCH {
+			// With a terminal of its own the relay sees to the window's size.
+			if !group && !(c.cfg.TTY && sig == syscall.SIGWINCH) {
 				c.Signal(sig)
 			}
 			c.giveUp(sig)
@@ -100,10 +99,18 @@ func (c *Command) giveUp(sig syscall.Signal) {
 
 // groupGot says whether a signal that came was the whole group's.
 func (c *Command) groupGot(sig syscall.Signal) bool {
+	if c.cfg.TTY {
+		return false // whoever got it, the command did not
+	}
 	realtime := sig >= 32 // each counts, where of others a second one may merge with the first
 	l := &c.seen
-	begin := time.Now()
-	for {
+	for _, wait := range askAfter {
+		if wait > 0 {
+			time.Sleep(wait)
+		}
+		if !c.askRelay() {
+			return c.fromTerminal(sig)
+		}
 		if n := c.tap.mem.signals[sig].Load(); n != l.counted[sig] {
 			if realtime {
 				l.counted[sig]++
@@ -116,22 +123,32 @@ func (c *Command) groupGot(sig syscall.Signal) bool {
 		if !realtime && time.Since(l.lastTime[sig]) < groupWait {
 			return true // the same, which merged in the relay: timeout(1) sends to its child and its group
 		}
-		waited := time.Since(begin)
-		if waited > groupWaitMax || waited > groupWait && !pendingIn(c.relay, sig) {
-			return false
-		}
-		select {
-		case <-c.stopSig:
-			return true
-		case <-c.relayGone:
-			// Nobody left to ask: what a terminal sends, it sends to the group.
-			return c.fromTerminal(sig)
-		case <-time.After(time.Millisecond):
-		}
 	}
+	return false
 }
 
-// fromTerminal guesses that a signal was the terminal's.
+// askRelay lets the relay count the signals that it has got, and says whether it has done so.
+func (c *Command) askRelay() bool {
+	select {
+	case <-c.answers: // to an older question
+	default:
+	}
+	if _, err := c.life.Write([]byte{askSignals}); err != nil {
+		return false
+	}
+	late := time.NewTimer(time.Second) // it is stopped
+	defer late.Stop()
+	select {
+	case <-c.answers:
+		return true
+	case <-c.relayGone:
+	case <-c.stopSig:
+	case <-late.C:
+	}
+	return false
+}
+
+// fromTerminal guesses, without a relay, that a signal was the terminal's.
 func (c *Command) fromTerminal(sig syscall.Signal) bool {
 	switch sig {
 	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH, syscall.SIGHUP, syscall.SIGCONT:
@@ -145,21 +162,6 @@ func (c *Command) fromTerminal(sig syscall.Signal) bool {
 	defer unix.Close(tty)
 	fg, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
 	return err == nil && fg == unix.Getpgrp()
-}
-
-// pendingIn says whether a process has got a signal that it has not handled yet.
-func pendingIn(pid int, sig syscall.Signal) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, ok := bytes.Cut(b, []byte("\nShdPnd:\t"))
-	if !ok {
-		return false
-	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	set, err := strconv.ParseUint(string(line), 16, 64)
-	return err == nil && set&sigBit(int(sig)) != 0
 }
 
 // stopWith stops this process after the command was stopped by job control, so that the shell sees

@@ -125,6 +125,10 @@ func sameFile(a, b int) (same, known bool) {
 	if n, err := unix.FcntlInt(uintptr(a), unix.F_DUPFD_QUERY, b); err == nil {
 		return n == 1, true
 	}
+	return kcmp(a, b)
+}
+
+func kcmp(a, b int) (same, known bool) {
 	const kcmpFile = 0
 	pid := uintptr(os.Getpid())
 	n, _, e := syscall.RawSyscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)

@@ -191,11 +191,9 @@ func TestTerminalWithoutOuter(t *testing.T) {
 	cmd := exec.Command(self(t), "watch", "-tty", "sh", "-c", "test -t 0 && test -t 1 && echo tty; stty size; cat; exit 3")
 	cmd.Stdin = strings.NewReader("some\nwords")
 	out, _ := cmd.Output()
-	if string(out) != "some\r\nwordstty\r\n24 80\r\nsome\r\nwords" && !strings.HasSuffix(string(out), "some\r\nwords") || cmd.ProcessState.ExitCode() != 3 {
+	// The terminal's own echo of the input comes at any time.
+	if o := string(out); !strings.Contains(o, "tty\r\n") || !strings.Contains(o, "24 80\r\n") || !strings.HasSuffix(o, "some\r\nwords") || cmd.ProcessState.ExitCode() != 3 {
 		t.Errorf("%q, %v", out, cmd.ProcessState)
-	}
-	if !strings.Contains(string(out), "tty\r\n24 80\r\n") {
-		t.Errorf("%q", out)
 	}
 	// Signals to the watcher are passed on also when its whole group got them.
 	p := start(t, "-tty", "sh", "-c", "echo ready; exec cat")
