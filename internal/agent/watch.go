@@ -34,7 +34,7 @@ type flight struct {
 	rec     *recorder.Recorder
 
 	refused seen
-	late    bool // the kernel's last events did not come in time
+	late    bool       // the kernel's last events did not come in time
 	saying  sync.Mutex // lines on stderr stay whole
 
 	// Written by the sweeper alone until the command has ended.
