@@ -109,6 +109,9 @@ func ports(r string) int64 {
 	return hi - lo + 1
 }
 
+// rangeWords is "32768 to 60999".
+func rangeWords(r string) string { return strings.Join(strings.Fields(plain(r, 20)), " to ") }
+
 func portRefused(r *evidence.AddressRefused) bool {
 	switch r.Call {
 	case "connect", "sendto", "sendmsg":
@@ -117,6 +120,18 @@ func portRefused(r *evidence.AddressRefused) bool {
 		return r.Errno == evidence.EADDRINUSE && anyPort(r.Address)
 	}
 	return false
+}
+
+// connectionsTo counts the culprit's own connections to an address: each has a local port.
+func (v *View) connectionsTo(addr string) (n int64) {
+	if t := v.table(); t != nil && addr != "" {
+		for _, g := range t.Groups {
+			if g.Kind == evidence.FDTCP && g.Peer == addr {
+				n += g.Count
+			}
+		}
+	}
+	return n
 }
 
 func rulePortExhaustion(v *View) *evidence.Finding {
@@ -133,6 +148,7 @@ func rulePortExhaustion(v *View) *evidence.Finding {
 		for _, p := range r.ByPeer {
 			n = max(n, p.Count)
 		}
+		n = max(n, v.connectionsTo(r.Address))
 		if last == nil || n >= used {
 			last, used = r, max(used, n)
 		}
@@ -162,14 +178,25 @@ func rulePortExhaustion(v *View) *evidence.Finding {
 		sum += " for a connection to " + plain(last.Address, 60)
 	}
 	sum += fmt.Sprintf(" (%s) %s before it %s", last.Errno, span(l.gap), v.endWords())
-	if used > 0 && size > 0 {
-		sum += fmt.Sprintf(": %d of the %d ports %s were in use", used, size, plain(last.PortRange, 20))
+	switch {
+	case size > 0 && used >= size: // the count has ports outside of the range as well
+		sum += fmt.Sprintf(": all %d local ports (%s) were in use", size, rangeWords(last.PortRange))
+	case size > 0 && used > 0:
+		sum += fmt.Sprintf(": %d of the %d local ports (%s) were in use", used, size, rangeWords(last.PortRange))
+	case size > 0:
+		sum += fmt.Sprintf("; how many of the %d local ports (%s) were in use was not counted", size, rangeWords(last.PortRange))
 	}
 	sum += "."
-	if len(last.ByPeer) > 0 && last.ByPeer[0].Count > 0 {
-		sum += fmt.Sprintf(" %d connections go to %s", last.ByPeer[0].Count, plain(last.ByPeer[0].Name, 60))
-		if len(last.ByState) > 0 {
-			sum += fmt.Sprintf("; %d are in %s", last.ByState[0].Count, plain(last.ByState[0].Name, 20))
+	peer, n := last.Address, v.connectionsTo(last.Address)
+	if len(last.ByPeer) > 0 && last.ByPeer[0].Count > n {
+		peer, n = last.ByPeer[0].Name, last.ByPeer[0].Count
+	}
+	if n > 0 {
+		sum += fmt.Sprintf(" %d connections go to %s", n, plain(peer, 60))
+		for _, b := range last.ByState {
+			if b.Name == "TIME_WAIT" && b.Count*2 > n {
+				sum += fmt.Sprintf("; %d sockets are in TIME_WAIT, closed and not yet free", b.Count)
+			}
 		}
 		sum += "."
 	}

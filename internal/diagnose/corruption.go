@@ -13,7 +13,8 @@ var memoryCorruption = Cause{
 	Why: "Something wrote where it must not: past the end of a block or an array, into a block that was freed, or it freed one twice. " +
 		"The C library or the compiler's checks found the damage later and aborted the program; the code that did it may be elsewhere.",
 	Seen: "SIGABRT that the process sent to itself, and the C library's message in the last output (\"malloc(): …\", \"free(): …\", \"corrupted …\", \"stack smashing detected\", \"buffer overflow detected\") " +
-		"or its checking function in the backtrace. The signal and the message confirm each other: certain. A sanitizer's report with a fitting exit: likely. Not where select-overflow explains it.",
+		"or its checking function in the backtrace. Certain: the backtrace shows that the C library called abort(). With the message alone: likely, and nothing where the program's own code called abort(). " +
+		"A sanitizer's report with a fitting exit: likely. Not where select-overflow explains it.",
 	Advice: "Run it under valgrind, or build it with -fsanitize=address: both name the code that did the damage, where the backtrace only names the code that noticed.",
 	Rule:   ruleMemoryCorruption,
 }
@@ -24,41 +25,90 @@ var corruptionWords = []string{
 	"corrupted size vs. prev_size", "corrupted double-linked list", "double free or corruption", "tcache_thread_shutdown(): ",
 	"*** stack smashing detected ***", "*** buffer overflow detected ***", "*** longjmp causes uninitialized stack frame ***",
 	"*** %n in writable segment detected ***", "*** invalid %N$ use detected ***", "sysmalloc: Assertion", "malloc.c:", "chunk_main_arena",
-	"Fatal glibc error: malloc", "invalid fastbin entry", "<jemalloc>: ", "Attempt to free invalid pointer", "mimalloc: error: ",
-	"pointer being freed was not allocated",
+	"Fatal glibc error: malloc", "invalid fastbin entry",
 }
 
-// corruption is the message of a check that found memory corrupt, or its function, "" for none.
-func corruption(v *View) string {
+// allocatorWords are those of other allocators, which may be linked into the program.
+var allocatorWords = []string{"<jemalloc>: ", "Attempt to free invalid pointer", "mimalloc: error: ", "pointer being freed was not allocated"}
+
+// corruption is the message of a check that found memory corrupt, or its function, "" for none. The
+// words alone may be the program's own: proven says whether the C library called abort().
+func corruption(v *View) (said string, proven bool) {
 	if v.How != endAbort {
-		return ""
+		return "", false
 	}
-	if s := v.text.find(30, corruptionWords...); s != "" {
-		for _, w := range corruptionWords {
+	by := v.aborter()
+	proven = by == abortLibrary
+	if by == abortOwn {
+		if s := v.text.find(30, allocatorWords...); s != "" { // an allocator that is part of the program
+			return plain(s, 100), false
+		}
+		return "", false
+	}
+	if s := v.text.find(30, append(corruptionWords, allocatorWords...)...); s != "" {
+		for _, w := range append(corruptionWords, allocatorWords...) {
 			if i := strings.Index(s, w); i >= 0 {
 				// glibc writes its message as a line; a program that logs such words stands before it.
 				if i == 0 || !strings.Contains(w, "(): ") || strings.HasPrefix(s, "*** Error in") || s == v.text.lastLine() {
-					return plain(s[i:], 100)
+					return plain(s[i:], 100), proven
 				}
 			}
 		}
 	}
-	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "malloc_printerr") {
-		return "malloc_printerr"
+	if v.Fatal == nil {
+		return "", false
 	}
-	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "__stack_chk_fail") {
-		return "__stack_chk_fail"
+	for _, f := range []string{"malloc_printerr", "__stack_chk_fail", "__fortify_fail", "__chk_fail"} {
+		if hasFrame(v.Fatal.Trace, f) {
+			return f, true
+		}
 	}
-	if v.Fatal != nil && hasFrame(v.Fatal.Trace, "__fortify_fail", "__chk_fail") {
-		return "__fortify_fail"
+	return "", false
+}
+
+// Whose code called abort().
+const (
+	abortUnknown = iota // no backtrace that tells
+	abortLibrary        // the C library, at a check of its own
+	abortOwn            // the program or another library
+)
+
+func (v *View) aborter() int {
+	f := v.Fatal
+	if f == nil {
+		return abortUnknown
 	}
-	return ""
+	if hasFrame(f.Trace, "malloc_printerr", "__stack_chk_fail", "__fortify_fail", "__chk_fail", "__libc_message") {
+		return abortLibrary
+	}
+	for i := range f.Trace {
+		if f.Trace[i].Guess {
+			return abortUnknown
+		}
+		if strings.TrimPrefix(f.Trace[i].Function, "__GI_") != "abort" || i+1 == len(f.Trace) {
+			continue
+		}
+		switch c := &f.Trace[i+1]; {
+		case c.Guess || c.Module == "":
+			return abortUnknown
+		case strings.HasPrefix(c.Function, "__assert"):
+			return abortOwn
+		case hasAnyPrefix(base(c.Module), "libc.so", "libc-", "libc.musl", "ld-musl", "ld-linux"):
+			return abortLibrary // stripped of names
+		}
+		return abortOwn
+	}
+	return abortUnknown
 }
 
 var sanitizers = []string{"ERROR: AddressSanitizer: ", "ERROR: HWAddressSanitizer: ", "WARNING: MemorySanitizer: "}
 
 func ruleMemoryCorruption(v *View) *evidence.Finding {
-	said, conf := corruption(v), evidence.Certain
+	said, proven := corruption(v)
+	conf := evidence.Certain
+	if !proven {
+		conf = evidence.Likely
+	}
 	if said == "" && (v.How == endError || v.How == endAbort) {
 		if s := v.text.find(400, sanitizers...); s != "" && !containsAny(s, "SEGV", "stack-overflow", "FPE", "detected memory leaks") {
 			said, conf = plain(s, 140), evidence.Likely
@@ -66,9 +116,6 @@ func ruleMemoryCorruption(v *View) *evidence.Finding {
 	}
 	if said == "" {
 		return nil
-	}
-	if v.Fatal == nil { // that it aborted itself was not seen
-		conf = evidence.Likely
 	}
 	what := "The heap was found corrupt"
 	switch {

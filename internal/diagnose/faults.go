@@ -40,6 +40,10 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 		return nil
 	}
 	why, conf := stackFault(f), evidence.Certain
+	if why == "" && f.Code == siKernel && f.StackLo != 0 && f.SP >= f.StackLo && f.SP-f.StackLo < 4096 &&
+		f.StackRL > 0 && int64(f.StackHi-f.StackLo) >= f.StackRL-near {
+		why, conf = "where its stack had no room left to deliver a signal on", evidence.Likely
+	}
 	if why == "" && f.StackLo == 0 && f.Fault == "not mapped" && f.SP != 0 && int64(f.Address-f.SP) >= -16 && int64(f.Address-f.SP) < 4096 &&
 		len(f.Trace) > 0 && f.Trace[0].Own && f.Trace[0].Function != "" {
 		// The stack pointer itself is outside of every mapping, and the code is its own.
@@ -107,7 +111,7 @@ func ruleInvalidAccess(v *View) *evidence.Finding {
 		}
 	case endAbort:
 		// A handler wrote its report and aborted, as Java's does.
-		if f == nil || f == v.Fatal || corruption(v) != "" {
+		if said, _ := corruption(v); f == nil || f == v.Fatal || said != "" {
 			return nil
 		}
 	case endError:
@@ -187,8 +191,8 @@ func faultWords(f *evidence.SignalFatal) string {
 	switch {
 	case nullPage(f):
 		return fmt.Sprintf("It used a null pointer (SIGSEGV at 0x%x)", f.Address)
-	case f.Code == 0x80: // SI_KERNEL: no address is told
-		return "It used an address that no pointer can have, such as one made of garbage (SIGSEGV)"
+	case f.Code == 0x80: // SI_KERNEL: a general protection fault, no address is told
+		return "It used an address that no pointer can have, such as one made of garbage, or an instruction that the processor forbids there, such as one that wants aligned data (SIGSEGV)"
 	case f.Fault == "read-only":
 		return fmt.Sprintf("It wrote to memory that is read-only (SIGSEGV at 0x%x%s)", f.Address, where)
 	case f.Fault == "not executable":
@@ -211,7 +215,7 @@ var assertion = Cause{
 }
 
 func ruleAssertion(v *View) *evidence.Finding {
-	if v.How != endAbort || corruption(v) != "" || v.Fault != v.Fatal {
+	if said, _ := corruption(v); v.How != endAbort || said != "" || v.Fault != v.Fatal {
 		return nil
 	}
 	if t := v.text.final; t != nil && t.fits(v) {

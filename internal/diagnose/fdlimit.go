@@ -192,6 +192,12 @@ func (v *View) deathAt() []int {
 	return out
 }
 
+// full says whether the culprit's table had no room left at its end, or almost none.
+func (v *View) full() bool {
+	t := v.table()
+	return t != nil && t.SoftLimit > 0 && t.Open >= t.SoftLimit-2
+}
+
 func absentFDLimit(v *View) string {
 	if !v.Case.Covered("probe/syscall") || v.Case.Counters[evidence.CountFDRefused] != 0 || v.PID == 0 {
 		return ""
@@ -203,6 +209,9 @@ func absentFDLimit(v *View) string {
 		return ""
 	}
 	s := "0 refused"
+	if v.full() {
+		return "" // what comes in a message and finds no room is dropped, and no call fails
+	}
 	if t := v.table(); t != nil && t.SoftLimit > 0 {
 		s += fmt.Sprintf(", %d of %d open at death", t.Open, t.SoftLimit)
 		if t.Highest >= 0 {

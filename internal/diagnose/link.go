@@ -108,6 +108,9 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	l.gap = max(0, v.End-last)
 	lived := v.End-first > 5*second // it met the first of them long before and went on
 	word := v.names(words)
+	if t := v.text.final; t != nil && t.lang == langPerl && best.call != nil && best.ender && best.later == 0 && v.Code == int32(best.call.Errno) && v.How == endError {
+		word = saysIt // die() exits with errno
+	}
 	l.said = word == saysIt
 	switch kind {
 	case descriptors:

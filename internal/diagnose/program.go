@@ -288,7 +288,11 @@ var exitError = Cause{
 				}
 			}
 		}
-		return &evidence.Finding{Confidence: evidence.Certain, Title: fmt.Sprintf("an error of its own (exit code %d)", v.Code), Summary: sum + ".", Evidence: ev}
+		sum += "."
+		if v.full() {
+			sum += fmt.Sprintf(" It held %d of the %d descriptors that it may have.", v.table().Open, v.table().SoftLimit)
+		}
+		return &evidence.Finding{Confidence: evidence.Certain, Title: fmt.Sprintf("an error of its own (exit code %d)", v.Code), Summary: sum, Evidence: ev}
 	},
 	Weak: true,
 }

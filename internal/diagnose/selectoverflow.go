@@ -45,6 +45,8 @@ func selectRefused(v *View) *evidence.Finding {
 	}
 	said, conf := "", evidence.Certain
 	switch t := v.text.final; {
+	case v.How == endAbort && v.aborter() == abortOwn:
+		return nil // words of its own
 	case v.How == endAbort:
 		if v.Fatal != nil && hasFrame(v.Fatal.Trace, "__fdelt_chk", "__fdelt_warn") {
 			said = "the C library refused it in FD_SET() (__fdelt_chk)"
@@ -131,7 +133,7 @@ func selectOverwrote(v *View) *evidence.Finding {
 	case endFault:
 	case endAbort:
 		// glibc's or the compiler's own check found the damage; another abort is another matter.
-		if corrupt = corruption(v); corrupt == "" && (v.Fault == nil || v.Fault == v.Fatal) {
+		if corrupt, _ = corruption(v); corrupt == "" && (v.Fault == nil || v.Fault == v.Fatal) {
 			return nil
 		}
 	case endError:
@@ -259,14 +261,14 @@ func selectProof(s *evidence.SelectBeyond) bool {
 	return false
 }
 
-// singleSet says whether the call passed one set only, on the stack or in the program's data: it
-// cannot be told from a larger one. One on the heap has a size, and it was enough.
+// singleSet says whether the call passed one set only, on the stack, in the program's data or within a
+// block of the heap: it cannot be told from a larger one. A block of its own has a size, and it was enough.
 func singleSet(s *evidence.SelectBeyond) bool {
 	n := 0
 	for i := range s.Sets {
 		if s.Sets[i] != 0 {
 			n++
-			if s.Where[i] != "stack" && s.Where[i] != "data" {
+			if s.Where[i] != "stack" && s.Where[i] != "data" && !(s.Where[i] == "heap" && s.ChunkSize[i] == 0) {
 				return false
 			}
 		}
@@ -276,8 +278,11 @@ func singleSet(s *evidence.SelectBeyond) bool {
 
 func setPlace(s *evidence.SelectBeyond) string {
 	for i := range s.Sets {
-		if s.Sets[i] != 0 && s.Where[i] == "data" {
+		switch {
+		case s.Sets[i] != 0 && s.Where[i] == "data":
 			return "program's data"
+		case s.Sets[i] != 0 && s.Where[i] == "heap":
+			return "heap"
 		}
 	}
 	return "stack"

@@ -38,6 +38,9 @@ func (v *View) accidents() []replaced {
 			}
 			switch s.Action {
 			case "closed":
+				if r.Stdio != nil && v.dead() && v.End-v.boot(i) < atOnce {
+					continue // runtimes close what they held on the way out
+				}
 				r = replaced{at: -1, closed: i}
 			case "allocated":
 				r = replaced{at: i, closed: r.closed, Stdio: s}

@@ -250,6 +250,9 @@ func isFault(s evidence.Signal) bool {
 	return false
 }
 
+// siKernel is the si_code of a signal that the kernel sends for want of a better reason.
+const siKernel = 0x80
+
 // byKernel says whether the kernel made the signal: si_code is above 0 then (SI_KERNEL is 0x80).
 func byKernel(f *evidence.SignalFatal) bool { return f.Code > 0 }
 
@@ -290,6 +293,9 @@ func (v *View) findHow() {
 			v.How = endSelf
 		default:
 			v.How = endFault
+			if f != nil && f.Code == siKernel {
+				v.undelivered()
+			}
 		}
 	case s == evidence.SIGABRT:
 		v.How = endAbort
@@ -346,6 +352,18 @@ func (v *View) caughtBefore(s evidence.Signal) bool {
 		}
 	}
 	return found
+}
+
+// undelivered looks for the fault behind a SIGSEGV of the kernel that came because there was no stack
+// to call the handler of that fault on: the same instruction, in the same thread, right before.
+func (v *View) undelivered() {
+	for i, c := range of[*evidence.SignalCaught](v) {
+		o := &v.Case.Timeline[i]
+		if isFault(c.Signal) && c.Code > 0 && c.Code != siKernel && c.PC == v.Fatal.PC && c.SP == v.Fatal.SP && c.SP != 0 &&
+			o.TID == v.endTID && v.End-o.BootNanos < second {
+			v.Fault, v.faultAt = &c.SignalFatal, i
+		}
+	}
 }
 
 // findSender gives the sender of the fatal signal its name.

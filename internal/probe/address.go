@@ -42,7 +42,7 @@ func decodeAddress(s *Set, o *evidence.Observation, raw []byte) evidence.Detail 
 	}
 	// Only what happens now and then is looked into: it means reading /proc.
 	if now := time.Now(); now.Sub(s.lookedAt) > 200*time.Millisecond || d.Count == 1 {
-		look := netView{dir: netDir(int(o.PID), is.netns), until: now.Add(100 * time.Millisecond)}
+		look := netView{dir: netDir(int(o.PID), is.netns), until: now.Add(250 * time.Millisecond)}
 		if look.dir != "" {
 			look.explain(d, asked, int(o.PID))
 		}

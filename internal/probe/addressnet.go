@@ -52,8 +52,9 @@ type inetSocket struct {
 	inode       uint64
 }
 
-// each visits the sockets of a protocol, as far as there is time.
-func (v *netView) each(protocol evidence.FDKind, visit func(*inetSocket)) {
+// each visits the sockets of a protocol, as far as there is time, and says whether those were all.
+func (v *netView) each(protocol evidence.FDKind, visit func(*inetSocket)) bool {
+	all := true
 	for _, suffix := range []string{"", "6"} {
 		f, err := os.Open(v.dir + "/" + string(protocol) + suffix)
 		if err != nil {
@@ -61,10 +62,12 @@ func (v *netView) each(protocol evidence.FDKind, visit func(*inetSocket)) {
 		}
 		_ = readInetSockets(f, func(s *inetSocket) bool {
 			visit(s)
-			return time.Now().Before(v.until)
+			all = time.Now().Before(v.until)
+			return all
 		})
 		f.Close()
 	}
+	return all
 }
 
 // readInetSockets reads /proc/net/tcp, tcp6, udp or udp6. Lines that it does not understand are
@@ -144,13 +147,16 @@ func (v *netView) ports(d *evidence.AddressRefused) {
 		d.PortRange = strings.Join(strings.Fields(string(b)), " ")
 	}
 	used, states, peers := map[uint16]bool{}, map[string]int64{}, map[string]int64{}
-	v.each(d.Protocol, func(s *inetSocket) {
+	all := v.each(d.Protocol, func(s *inetSocket) {
 		used[s.local.Port()] = true
 		states[tcpState(s.state)]++
 		if s.peer.Port() != 0 {
 			peers[s.peer.String()]++
 		}
 	})
+	if !all {
+		return // a part of them misleads
+	}
 	d.PortsUsed = int64(len(used))
 	if d.Protocol == evidence.FDTCP {
 		d.ByState = most(states, 16)
