@@ -33,8 +33,8 @@ func play(args []string) {
 	case "play-clock": // says when it runs
 		fmt.Println(bootNanos())
 	case "play-panic":
-		var m map[string]int
-		m["a"] = 1
+		var list []int
+		fmt.Println(list[len(args)])
 	case "play-wait": // until standard input ends
 		io.Copy(io.Discard, os.Stdin)
 	case "play-storm": // two threads are refused descriptors as fast as they can; then waits

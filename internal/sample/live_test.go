@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,7 +129,7 @@ func child(mode string) {
 		must(c.Start())
 		fmt.Println(c.Process.Pid)
 		_, _ = io.ReadAll(os.Stdin)
-		keep = append(keep, in)
+		runtime.KeepAlive(in)
 		return
 	case "wait":
 		select {}

@@ -205,14 +205,6 @@ func (f *image) code(vaddr uint64) []byte {
 	return nil
 }
 
-// word is 8 bytes at vaddr as they stand in the file.
-func (f *image) word(vaddr uint64) (uint64, bool) {
-	if p := f.at(vaddr); len(p) >= 8 {
-		return le.Uint64(p), true
-	}
-	return 0, false
-}
-
 // buildID is the GNU build id in hex, empty where there is none.
 func (f *image) buildID() string {
 	for _, s := range f.notes {

@@ -111,7 +111,8 @@ func eval(expr []byte, first []uint64, reg func(uint64) (uint64, bool), mem memo
 				push(uint64(v))
 			}
 		case 0x1a:
-			push(pop() & pop())
+			b, a := pop(), pop()
+			push(a & b)
 		case 0x1b: // div, signed
 			b, a := int64(pop()), int64(pop())
 			if b == 0 {
@@ -134,7 +135,8 @@ func eval(expr []byte, first []uint64, reg func(uint64) (uint64, bool), mem memo
 		case 0x20:
 			push(^pop())
 		case 0x21:
-			push(pop() | pop())
+			b, a := pop(), pop()
+			push(a | b)
 		case 0x22:
 			push(pop() + pop())
 		case 0x23:
@@ -149,7 +151,8 @@ func eval(expr []byte, first []uint64, reg func(uint64) (uint64, bool), mem memo
 			b, a := pop(), int64(pop())
 			push(uint64(a >> b))
 		case 0x27:
-			push(pop() ^ pop())
+			b, a := pop(), pop()
+			push(a ^ b)
 		case 0x28, 0x2f: // bra, skip
 			d := int(int16(r.u16()))
 			if op == 0x28 && pop() == 0 {
@@ -161,7 +164,8 @@ func eval(expr []byte, first []uint64, reg func(uint64) (uint64, bool), mem memo
 				r.off = to
 			}
 		case 0x29:
-			push(truth(pop() == pop()))
+			b, a := pop(), pop()
+			push(truth(a == b))
 		case 0x2a: // ge
 			b, a := int64(pop()), int64(pop())
 			push(truth(a >= b))
@@ -175,7 +179,8 @@ func eval(expr []byte, first []uint64, reg func(uint64) (uint64, bool), mem memo
 			b, a := int64(pop()), int64(pop())
 			push(truth(a < b))
 		case 0x2e:
-			push(truth(pop() != pop()))
+			b, a := pop(), pop()
+			push(truth(a != b))
 		case 0x92: // bregx
 			n := r.uleb()
 			v, ok := reg(n)
