@@ -40,9 +40,16 @@ func memoryGroup(t *testing.T, bytes int) (join func(pid int)) {
 		case f[2] == "cgroup" && strings.Contains(","+f[3]+",", ",memory,"):
 			file = "memory.limit_in_bytes"
 		case f[2] == "cgroup2":
-			b, _ := os.ReadFile(at + "/cgroup.subtree_control")
-			if !strings.Contains(string(b), "memory") {
+			has, _ := os.ReadFile(at + "/cgroup.controllers")
+			if !strings.Contains(string(has), "memory") {
 				continue
+			}
+			control := at + "/cgroup.subtree_control"
+			if on, _ := os.ReadFile(control); !strings.Contains(string(on), "memory") {
+				if err := os.WriteFile(control, []byte("+memory"), 0o644); err != nil {
+					continue
+				}
+				t.Cleanup(func() { must(os.WriteFile(control, []byte("-memory"), 0o644)) })
 			}
 			file = "memory.max"
 		default:
