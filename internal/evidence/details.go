@@ -199,7 +199,7 @@ type Exit struct {
 type SignalSent struct {
 	Signal        Signal         `json:"signal"`
 	Code          int32          `json:"code,omitzero"` // si_code: 0 kill, -6 tgkill, 0x80 kernel
-	Sender        int32          `json:"sender"`        // process; 0: the kernel
+	Sender        int32          `json:"sender"`        // process; 0: the kernel; -1: one outside descry's pid namespace, or (in counts) not told
 	SenderComm    string         `json:"senderComm,omitzero"`
 	SenderParent  int32          `json:"senderParent,omitzero"`
 	SenderCommand string         `json:"senderCommand,omitzero"` // command line, where it could still be read
