@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,26 @@ type env struct {
 
 	mu   sync.Mutex
 	maps map[string]*ebpf.Map // by name, shared by all objects
-	objs map[*object]*ebpf.CollectionSpec
+	objs map[*object]func() (*ebpf.CollectionSpec, error)
+	read map[*object]func() (*ebpf.CollectionSpec, error) // begun early, each taken once
+}
+
+// readAhead begins to read the objects, which takes as long as reading the kernel's types.
+func (e *env) readAhead() {
+	e.read = map[*object]func() (*ebpf.CollectionSpec, error){}
+	for _, p := range All {
+		for i := range p.Ways {
+			if o := p.Ways[i].Object; e.read[o] == nil {
+				e.read[o] = sync.OnceValues(o.spec)
+			}
+		}
+	}
+	fs := slices.Collect(maps.Values(e.read))
+	go func() {
+		for _, f := range fs {
+			_, _ = f()
+		}
+	}()
 }
 
 // lacks gives an error if a test has asked to do without a feature.
@@ -88,15 +108,25 @@ func writeConstants(spec *ebpf.CollectionSpec) {
 	}
 }
 
-// open reads o's specification and adapts it, once.
+// open gives o's specification, read and adapted once.
 func (e *env) open(o *object) (*ebpf.CollectionSpec, error) {
 	e.mu.Lock()
-	spec := e.objs[o]
-	e.mu.Unlock()
-	if spec != nil {
-		return spec, nil
+	f := e.objs[o]
+	if f == nil {
+		read := e.read[o]
+		delete(e.read, o)
+		if read == nil {
+			read = o.spec
+		}
+		f = sync.OnceValues(func() (*ebpf.CollectionSpec, error) { return e.adapt(o, read) })
+		e.objs[o] = f
 	}
-	spec, err := o.spec()
+	e.mu.Unlock()
+	return f()
+}
+
+func (e *env) adapt(o *object, read func() (*ebpf.CollectionSpec, error)) (*ebpf.CollectionSpec, error) {
+	spec, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("read object %s: %w", o.name, err)
 	}
@@ -111,9 +141,6 @@ func (e *env) open(o *object) (*ebpf.CollectionSpec, error) {
 	writeConstants(spec)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if had := e.objs[o]; had != nil {
-		return had, nil
-	}
 	// All objects share maps by name; .rodata and its like stay with each program.
 	for name, m := range spec.Maps {
 		if strings.HasPrefix(name, ".") || e.maps[name] != nil {
@@ -125,7 +152,6 @@ func (e *env) open(o *object) (*ebpf.CollectionSpec, error) {
 		}
 		e.maps[name] = made
 	}
-	e.objs[o] = spec
 	return spec, nil
 }
 
@@ -188,7 +214,11 @@ func attach(p *ebpf.Program) (link.Link, error) {
 
 // attach connects a loaded program of an object.
 func (e *env) attach(o *object, name string, p *ebpf.Program) (link.Link, error) {
-	if e.objs[o].Programs[name].AttachType == ebpf.AttachTraceIter {
+	spec, err := e.open(o)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Programs[name].AttachType == ebpf.AttachTraceIter {
 		return link.AttachIter(link.IterOptions{Program: p})
 	}
 	return attach(p)

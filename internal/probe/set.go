@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,7 +80,7 @@ func Open(cfg Config) (_ *Set, err error) {
 	s := &Set{
 		env: &env{
 			cache: btf.NewCache(), without: cfg.Without,
-			maps: map[string]*ebpf.Map{}, objs: map[*object]*ebpf.CollectionSpec{},
+			maps: map[string]*ebpf.Map{}, objs: map[*object]func() (*ebpf.CollectionSpec, error){},
 		},
 		self: cfg.SelfPID, iters: map[string]*link.Iter{}, comms: map[[16]byte]string{},
 		done: make(chan struct{}),
@@ -125,6 +126,7 @@ func (s *Set) prepare(cfg Config) (err error) {
 	if err := e.lacks("ringbuf"); err != nil {
 		return err
 	}
+	e.readAhead()
 	if _, err := e.cache.Kernel(); err != nil {
 		return btfMissing(err)
 	}
@@ -156,20 +158,29 @@ func (s *Set) setWall() error {
 
 // attachAll attaches each probe in the first way that can be had.
 func (s *Set) attachAll(way Way) {
-	var noTrampolines error
-	s.env.way = way
+	// Which way can be had is found out while what is the same in both is loaded.
+	progs := programs{}
+	var g errgroup.Group
+	g.Go(func() error {
+		s.loadAll(progs, func(m *Made) bool { return m.Way == Auto })
+		return nil
+	})
+	chosen := way
 	if way == Auto {
-		s.env.way = Functions
-		if noTrampolines = s.env.trampolines(); noTrampolines != nil {
-			s.env.way = SysExit
+		chosen = Functions
+		if s.env.trampolines() != nil {
+			chosen = SysExit
 		}
 	}
-	progs := s.loadAll()
-	if way == Auto && s.env.way == Functions && s.functionsFailed(progs) {
+	_ = g.Wait()
+	s.env.way = chosen
+	s.loadAll(progs, func(m *Made) bool { return m.Way == chosen })
+	if way == Auto && chosen == Functions && s.functionsFailed(progs) {
 		progs.close()
+		progs = programs{}
 		s.env.way = SysExit
 		clear(s.env.objs) // their constants may depend on the way
-		progs = s.loadAll()
+		s.loadAll(progs, func(m *Made) bool { return m.Way == Auto || m.Way == SysExit })
 	}
 	for _, p := range All {
 		s.status = append(s.status, s.attachProbe(p, progs))
@@ -215,15 +226,15 @@ func (ps programs) close() {
 	}
 }
 
-// loadAll loads every program that some probe may use, as many at a time as there are processors.
-func (s *Set) loadAll() programs {
+// loadAll loads every program that some probe may use of those that are wanted, as many at a time
+// as there are processors.
+func (s *Set) loadAll(progs programs, wanted func(*Made) bool) {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	progs := programs{}
-	for _, p := range All {
+	for _, p := range slices.Backward(All) { // the last ones take longest
 		for i := range p.Ways {
 			m := &p.Ways[i]
-			if s.unusable(p, m) != nil {
+			if !wanted(m) || s.lacks(p, m) != nil {
 				continue
 			}
 			if progs[m.Object] == nil {
@@ -247,7 +258,6 @@ func (s *Set) loadAll() programs {
 		}
 	}
 	_ = g.Wait()
-	return progs
 }
 
 // unusable says why a probe is not even tried to be made in that way.
@@ -255,6 +265,11 @@ func (s *Set) unusable(p *Probe, m *Made) error {
 	if m.Way != Auto && m.Way != s.env.way {
 		return fmt.Errorf("%s is not the way in use", m.Way)
 	}
+	return s.lacks(p, m)
+}
+
+// lacks says which feature that a probe needs, made in that way, is switched off.
+func (s *Set) lacks(p *Probe, m *Made) error {
 	for _, f := range append([]string{p.Name}, m.Needs...) {
 		if err := s.env.lacks(f); err != nil {
 			return err
@@ -343,7 +358,7 @@ func (s *Set) attachWay(m *Made, progs map[string]*program) error {
 // release lets go of what only loading needed: the kernel's types are tens of megabytes.
 func (e *env) release() {
 	e.cache = nil
-	e.objs = nil
+	e.objs, e.read = nil, nil
 }
 
 // Close detaches everything. Run returns.
