@@ -14,12 +14,14 @@ import (
 // dispatcher is the kernel's function that all system calls go through, and where its result
 // stands among what a program at its end is given. Programs on the functions of single calls, some
 // two hundred, cost as much for each call that matters and take seconds to attach and to detach.
-// x64_sys_call exists since 6.9, and in the stable series of 2024 (5.15.154, 6.1.85, 6.6.26).
+// x64_sys_call exists since 6.9, and in the stable series of 2024 (5.15.154, 6.1.85, 6.6.26);
+// do_el0_svc since 4.20, but a program attaches to it since 6.4.
 var dispatcher = map[string]struct {
 	name  string
 	retAt uint32
 }{
 	"amd64": {"x64_sys_call", 2}, // registers, number
+	"arm64": {"do_el0_svc", 0},   // registers; the result is in the first of them
 }[runtime.GOARCH]
 
 // loadFunctions loads the programs for the functions that system calls go through, and for the one

@@ -50,6 +50,13 @@ volatile const __u32 calls[MAX_CALLS];
 volatile const __u32 by_functions; /* attached to functions, alloc_fd among them; else to sys_exit */
 volatile const __u32 ret_at = 1;   /* where a program finds the call's result; its registers stand first */
 
+/* What the function that all calls go through has made of one: its result, or the register it left it in. */
+#if defined(__TARGET_ARCH_x86)
+#define RESULT(ctx) (ctx)[2]
+#else
+#define RESULT(ctx) ((struct pt_regs *)(ctx)[0])->user_regs.regs[0]
+#endif
+
 /* CALL_END begins a program at the end of system calls, whatever it is attached to. */
 #define CALL_END(name, regs, ret)                                                                  \
 	static __always_inline int name##_at(unsigned long long *ctx, void *regs, long ret);       \
@@ -61,7 +68,7 @@ volatile const __u32 ret_at = 1;   /* where a program finds the call's result; i
 			v = ctx[1];                                                                \
 			asm volatile("" : "+r"(v));                                                \
 		} else {                                                                           \
-			v = ctx[2];                                                                \
+			v = RESULT(ctx);                                                           \
 			asm volatile("" : "+r"(v));                                                \
 		}                                                                                  \
 		return name##_at(ctx, r, v);                                                       \

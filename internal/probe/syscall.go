@@ -19,7 +19,7 @@ var syscallProbe = &Probe{
 	Name: "probe/syscall",
 	Cost: "refused descriptors, failed system calls, select beyond FD_SETSIZE, and what became of descriptors 0 to 2 are not seen",
 	Ways: []Made{{
-		By: "fexit/x64_sys_call and fexit/alloc_fd", Since: "5.17", Way: Functions, Needs: []string{"fexit", "tp_btf"},
+		By: "fexit/" + dispatcher.name + " and fexit/alloc_fd", Since: "5.17", Way: Functions, Needs: []string{"fexit", "tp_btf"},
 		Object: syscallObject, Load: loadFunctions,
 	}, {
 		By: "tp_btf/sys_exit", Since: "5.17", Way: SysExit, Needs: []string{"tp_btf"},
