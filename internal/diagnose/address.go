@@ -194,7 +194,7 @@ func rulePortExhaustion(v *View) *evidence.Finding {
 	if n > 0 {
 		sum += fmt.Sprintf(" %d connections go to %s", n, plain(peer, 60))
 		for _, b := range last.ByState {
-			if b.Name == "TIME_WAIT" && b.Count*2 > n {
+			if b.Name == "TIME_WAIT" && b.Count*2 > n && v.connectionsTo(last.Address) == 0 {
 				sum += fmt.Sprintf("; %d sockets are in TIME_WAIT, closed and not yet free", b.Count)
 			}
 		}

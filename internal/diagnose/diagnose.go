@@ -94,7 +94,9 @@ func Judge(c *evidence.Case) {
 	for _, r := range rank(all) {
 		c.Findings = append(c.Findings, *r.f)
 	}
-	c.Symptoms = symptoms(v)
+	c.Symptoms = slices.DeleteFunc(symptoms(v), func(s evidence.Symptom) bool {
+		return s.Kind == "no-output" && found[stdioReplaced.ID] // the finding tells it
+	})
 	for i := range c.Symptoms {
 		c.Symptoms[i].Evidence = tidy(c.Symptoms[i].Evidence, len(c.Timeline))
 	}

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -58,7 +59,9 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		at    int
 		ender bool
 		later int // other failed calls behind it in its thread, noise apart
+		named bool
 	}
+	said := v.text.said()
 	first, over := s.first, false
 	for _, t := range v.threads {
 		later := 0
@@ -76,8 +79,10 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 			if first == 0 || c.BootNanos < first {
 				first = c.BootNanos
 			}
-			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && c.BootNanos > best.call.BootNanos {
-				best.call, best.at, best.ender, best.later = c, t.at, t.ender, later
+			// A runtime that writes its report meets the error again; the call that the report names is the one.
+			named := len(c.Path) > 1 && strings.Contains(said, c.Path)
+			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && (named && !best.named || named == best.named && c.BootNanos > best.call.BootNanos) {
+				best.call, best.at, best.ender, best.later, best.named = c, t.at, t.ender, later, named
 			}
 		}
 	}

@@ -111,6 +111,16 @@ var outputStalled = Cause{
 	Explains: []string{"uncaught-error", "killed", "shutdown-timeout", "assertion"},
 }
 
+// untaken says whether what the output goes to was seen to take none of it.
+func (v *View) untaken(stream string) bool {
+	for _, s := range ofPID[*evidence.OutputStalled](v, 0) {
+		if s.Stream == stream {
+			return true
+		}
+	}
+	return false
+}
+
 func ruleOutputStalled(v *View) *evidence.Finding {
 	switch v.How {
 	case endOutside, endTimer, endSelf:
@@ -134,7 +144,7 @@ func ruleOutputStalled(v *View) *evidence.Finding {
 	switch {
 	case word == saysIt && gap < window:
 		conf = evidence.Certain
-	case word == saysNothing && gap < atOnce && len(v.text.last) == 0:
+	case word == saysNothing && gap < atOnce && (len(v.text.last) == 0 || w.FD == 1 && v.untaken("stdout") && v.text.silent("stderr")):
 		conf = evidence.Likely // it gave up without a word
 	}
 	if conf == "" {

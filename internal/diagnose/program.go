@@ -266,8 +266,6 @@ var exitError = Cause{
 		sum := fmt.Sprintf("It exited with code %d", v.Code)
 		if s := v.text.lastLine(); s != "" {
 			sum += "; its last words: " + quoteLine(s)
-		} else if v.text.seen {
-			sum += " and said nothing"
 		}
 		ev := v.deathAt()
 		for _, t := range v.threads {

@@ -87,13 +87,13 @@ func ruleStdioReplaced(v *View) *evidence.Finding {
 		case r.Path != "" && r.Is == evidence.FDFile:
 			what += ", " + plain(r.Path, 80)
 		}
-		sum := fmt.Sprintf("Descriptor %d (%s) was closed and its number given to %s by %s; what the program meant for %s went there. %s, and it %s.",
+		sum := fmt.Sprintf("Descriptor %d (%s) was closed and its number given to %s, by %s(); what the program meant for %s went there. %s, and it %s.",
 			r.FD, stream(r.FD), what, plain(r.Call, 30), stream(r.FD), how, v.endWords())
 		ev = append(ev, r.at)
 		if r.closed >= 0 {
 			ev = append(ev, r.closed)
 			if d, ok := v.Case.Timeline[r.closed].Detail.(*evidence.Stdio); ok {
-				if f := ownFrame(d.Trace); f != nil {
+				if f := ownFrame(d.Trace); f != nil && f.Own {
 					sum += " It was closed in " + frameText(f) + "."
 				}
 			}

@@ -57,6 +57,12 @@ func readText(v *View) text {
 		return t
 	}
 	all := t.streams[0].all
+	for i, s := range all {
+		if hasAnyPrefix(strings.TrimSpace(s), "----- Native stack trace", "----- JavaScript stack trace") && i > 0 && len(all)-i < 200 {
+			all = all[:i] // Node.js adds them to last words
+			break
+		}
+	}
 	for i := len(all) - 1; i >= 0 && len(t.last) < 6; i-- {
 		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) {
 			t.last = append(t.last, all[i])
@@ -74,6 +80,27 @@ func readText(v *View) text {
 		}
 	}
 	return t
+}
+
+// said is what its last words are taken from: the final report, or the last three lines.
+func (t *text) said() string {
+	switch {
+	case t.final != nil:
+		return t.final.whole
+	case len(t.last) > 3:
+		return strings.Join(t.last[:3], "\n")
+	}
+	return strings.Join(t.last, "\n")
+}
+
+// silent says whether nothing stands on a stream.
+func (t *text) silent(stream string) bool {
+	for _, s := range t.streams {
+		if s.name == stream {
+			return false
+		}
+	}
+	return t.seen
 }
 
 // lastLine is the last thing it said on standard error, or on standard output where it said nothing there.
@@ -164,12 +191,7 @@ func (v *View) names(words []string) word {
 	if len(words) == 0 {
 		return saysNothing
 	}
-	said := strings.Join(t.last, "\n")
-	if t.final != nil {
-		said = t.final.whole
-	} else if len(t.last) > 3 {
-		said = strings.Join(t.last[:3], "\n")
-	}
+	said := t.said()
 	if containsAny(said, words...) {
 		return saysIt
 	}

@@ -157,6 +157,9 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 	var out []row
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
+		if f.Errno == evidence.EINVAL && strings.HasPrefix(f.Call, "readlink") { // what it looked at is no link
+			continue
+		}
 		if f.Searching() && (cited == 0 || slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return !f.Searching() })) {
 			continue
 		}
