@@ -52,6 +52,7 @@ type Command struct {
 
 	signals   chan os.Signal
 	swallow   chan os.Signal
+	heard     chan os.Signal
 	stopSig   chan struct{}
 	seen      signalLog
 	launched  usage
@@ -104,7 +105,7 @@ func Prepare(cfg Config) (_ *Command, err error) {
 		cfg.HoldTime = 2 * time.Second
 	}
 	c := &Command{
-		cfg: cfg, control: -1, signals: make(chan os.Signal, 256), swallow: make(chan os.Signal, 1),
+		cfg: cfg, control: -1, signals: make(chan os.Signal, 256), swallow: make(chan os.Signal, 1), heard: make(chan os.Signal, 256),
 		stopSig: make(chan struct{}), answers: make(chan struct{}, 1), relayGone: make(chan struct{}), over: make(chan struct{}),
 		dead: make(chan struct{}), give: make(chan struct{}),
 	}
@@ -133,6 +134,7 @@ func Prepare(cfg Config) (_ *Command, err error) {
 		return nil, err
 	}
 	c.following.Go(c.followRelay)
+	c.following.Go(c.hearSignals)
 	c.following.Go(c.followSignals)
 	return c, nil
 }

@@ -53,19 +53,35 @@ func (l *signalLog) list(t *Tap) (seen []SignalSeen, interrupted bool) {
 	return seen, interrupted
 }
 
-func (c *Command) followSignals() {
+// hearSignals takes note of signals at once; what to do about them may take a moment.
+func (c *Command) hearSignals() {
 	for {
 		select {
 		case <-c.stopSig:
 			return
 		case <-c.swallow:
 		case s := <-c.signals:
-			sig := s.(syscall.Signal)
-			if sig == syscall.SIGTSTP {
+			if s == syscall.SIGTSTP {
 				c.seen.mu.Lock()
 				c.seen.stopTime = time.Now()
 				c.seen.mu.Unlock()
 			}
+			select {
+			case c.heard <- s:
+			case <-c.stopSig:
+				return
+			}
+		}
+	}
+}
+
+func (c *Command) followSignals() {
+	for {
+		select {
+		case <-c.stopSig:
+			return
+		case s := <-c.heard:
+			sig := s.(syscall.Signal)
 			group := c.groupGot(sig)
 			c.seen.mu.Lock()
 			if group {
@@ -171,7 +187,7 @@ func (c *Command) stopWith(sig syscall.Signal) {
 	if c.cfg.TTY || sig != syscall.SIGTSTP && sig != syscall.SIGSTOP {
 		return
 	}
-	for range 100 { // the command may stop before we have heard
+	for range 1000 { // the command may stop before we have heard
 		c.seen.mu.Lock()
 		recent := !c.seen.stopTime.IsZero() && time.Since(c.seen.stopTime) < 5*time.Second
 		c.seen.mu.Unlock()
