@@ -86,7 +86,7 @@ func TestJudge(t *testing.T) {
 	old := allowedSkip{test: "internal/probe TestOld", says: "needs Linux 6.18", why: "it is older"}
 	stale := allowedSkip{test: "internal/probe TestGood", says: "needs"}
 	elsewhere := allowedSkip{test: "internal/other TestGood", says: "needs"}
-	j := judge{suites: []string{"internal/probe", "test/crash"}, allowed: []*allowedSkip{&old, &stale, &elsewhere}}
+	j := judge{out: t.Output(), suites: []string{"internal/probe", "test/crash"}, allowed: []*allowedSkip{&old, &stale, &elsewhere}}
 	for part := range slices.Chunk([]byte(said), 7) { // as a serial line brings it
 		j.output(0, part)
 	}
@@ -110,7 +110,7 @@ func TestJudge(t *testing.T) {
 	check("passed", j.passed, "internal/probe TestGood")
 	check("failed", j.failed, "internal/probe TestBad", "test/crash: exit code 2")
 	check("skipped", j.skipped, "TestLazy: a_test.go:9: needs gcc: not found")
-	check("wrong", j.wrong, "not skipped  internal/probe TestGood")
+	check("wrong", j.wrong, "internal/probe TestGood did not skip")
 	if j.mustSkip != 1 {
 		t.Errorf("%d skipped as they must, want 1", j.mustSkip)
 	}

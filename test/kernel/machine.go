@@ -35,7 +35,8 @@ type machine struct {
 	memory   int // MiB
 	cpus     int
 	limit    time.Duration
-	console  bool
+	console  bool      // show it
+	out      io.Writer // what it shows, but for the output of a command
 	files    []file
 	modules  []module // in the order to load
 }
@@ -48,7 +49,7 @@ type listener interface {
 
 // run boots the machine and runs the jobs. The error says what went wrong with the machine; how the
 // jobs ended is told to l alone.
-func (m machine) run(ctx context.Context, jobs []wire.Job, l listener) (err error) {
+func (m *machine) run(ctx context.Context, jobs []wire.Job, l listener) (err error) {
 	work, err := os.MkdirTemp("", "descry-vm")
 	if err != nil {
 		return err
@@ -69,7 +70,10 @@ func (m machine) run(ctx context.Context, jobs []wire.Job, l listener) (err erro
 	cmd := exec.CommandContext(limited, m.emulator.path, m.arguments(initrd, line.Addr().String())...)
 	cmd.Env = append(os.Environ(), m.emulator.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	console := &console{show: m.console}
+	console := &console{}
+	if m.console {
+		console.show = m.out
+	}
 	var complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = console, &complaint
 	begin := time.Now()
@@ -106,7 +110,7 @@ func (m machine) run(ctx context.Context, jobs []wire.Job, l listener) (err erro
 }
 
 // listen reads the frames of a machine until it ends; done says whether all jobs ran.
-func (m machine) listen(at net.Listener, l listener, begin time.Time) (done bool, troubles []string, err error) {
+func (m *machine) listen(at net.Listener, l listener, begin time.Time) (done bool, troubles []string, err error) {
 	conn, err := at.Accept()
 	if err != nil {
 		return false, nil, nil // qemu ended before it connected; it says why
@@ -123,7 +127,7 @@ func (m machine) listen(at net.Listener, l listener, begin time.Time) (done bool
 		}
 		switch kind {
 		case wire.Ready:
-			fmt.Fprintf(os.Stderr, "%s: up after %.1f s (release and seconds by its own clock: %s)\n", m.kernel.version, time.Since(begin).Seconds(), payload)
+			fmt.Fprintf(m.out, "%s is up after %.1f s (release and seconds by its own clock: %s)\n", m.kernel.version, time.Since(begin).Seconds(), payload)
 		case wire.Output:
 			l.output(job, payload)
 		case wire.Exit:
@@ -143,7 +147,7 @@ func (m machine) listen(at net.Listener, l listener, begin time.Time) (done bool
 
 // arguments of qemu. The first serial line is the kernel's console and goes to standard output, the
 // second carries our frames: kernel messages cannot tear them.
-func (m machine) arguments(initrd, line string) []string {
+func (m *machine) arguments(initrd, line string) []string {
 	cmdline := "rdinit=/init panic=-1 oops=panic mitigations=off audit=0 nowatchdog random.trust_cpu=on descry_vm=1"
 	args := append(slices.Clone(m.emulator.args),
 		"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", strconv.Itoa(m.cpus), "-m", strconv.Itoa(m.memory),
@@ -171,7 +175,7 @@ func (m machine) arguments(initrd, line string) []string {
 // tools are what a machine has of busybox, beside sh.
 var tools = []string{"cat", "dmesg", "echo", "env", "false", "ip", "kill", "ls", "mkdir", "mount", "nc", "ps", "rm", "seq", "sleep", "timeout", "true", "umount", "unshare"}
 
-func (m machine) initramfs(to string, jobs []wire.Job) error {
+func (m *machine) initramfs(to string, jobs []wire.Job) error {
 	f, err := os.Create(to)
 	if err != nil {
 		return err
@@ -222,7 +226,7 @@ func (m machine) initramfs(to string, jobs []wire.Job) error {
 
 // console keeps the last of what the machine's kernel says.
 type console struct {
-	show bool
+	show io.Writer // nil: not
 	mu   sync.Mutex
 	kept []byte
 }
@@ -230,8 +234,8 @@ type console struct {
 func (c *console) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.show {
-		os.Stdout.Write(b)
+	if c.show != nil {
+		_, _ = c.show.Write(b)
 	}
 	c.kept = append(c.kept, b...)
 	if n := len(c.kept) - 1<<20; n > 0 {

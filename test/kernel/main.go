@@ -12,18 +12,24 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // packages whose tests run in the machines, in this order.
@@ -42,6 +48,7 @@ type options struct {
 	memory   int // MiB
 	cpus     int
 	limit    time.Duration
+	parallel int // machines
 	verbose  bool
 	console  bool
 	update   bool
@@ -58,6 +65,7 @@ func main() {
 	flag.IntVar(&o.memory, "m", 1024, "memory of a machine in MiB")
 	flag.IntVar(&o.cpus, "cpus", 1, "virtual CPUs of a machine; under emulation one is the fastest")
 	flag.DurationVar(&o.limit, "timeout", 10*time.Minute, "time limit of each machine")
+	flag.IntVar(&o.parallel, "j", min(2, runtime.NumCPU()), "machines at a time")
 	flag.BoolVar(&o.verbose, "v", false, "show the output of all tests, not only of those that fail")
 	flag.BoolVar(&o.console, "console", false, "show the machine's console as it comes")
 	flag.BoolVar(&o.update, "update", false, "fetch the package lists of the other architecture anew")
@@ -112,49 +120,106 @@ func run(ctx context.Context, o options) (int, error) {
 		}
 		targets[i].builder = byArch[arch]
 	}
-	var bad []string
-	code := 0
-	for _, t := range targets {
-		m := machine{emulator: t.emulator, kernel: t.kernel, busybox: t.busybox, memory: o.memory, cpus: o.cpus, limit: o.limit, console: o.console}
-		m.files = append(m.files, o.files...)
-		if m.modules, err = t.kernel.modules(ctx, o.modules); err != nil {
+	machines := make([]*machine, len(targets))
+	for i, t := range targets {
+		if machines[i], err = t.machine(ctx, o); err != nil {
 			return 0, err
 		}
-		if m.init, err = t.builder.program(ctx, "./test/kernel/vminit"); err != nil {
-			return 0, err
-		}
-		if len(o.cmd) > 0 {
+	}
+	if len(o.cmd) > 0 {
+		code := 0
+		for _, m := range machines {
 			if code, err = m.command(ctx, o.cmd); err != nil {
-				return 125, fmt.Errorf("%s: %w", t.kernel.version, err)
+				return 125, fmt.Errorf("%s: %w", m.kernel.version, err)
 			}
-			continue
+		}
+		return code, nil
+	}
+	return tests(ctx, machines, targets, o)
+}
+
+// machine makes a target's machine, with all that goes into it but tests.
+func (t *target) machine(ctx context.Context, o options) (*machine, error) {
+	m := &machine{
+		emulator: t.emulator, kernel: t.kernel, busybox: t.busybox,
+		memory: o.memory, cpus: o.cpus, limit: o.limit, console: o.console, out: os.Stdout,
+		files: slices.Clone(o.files),
+	}
+	var err error
+	if m.modules, err = t.kernel.modules(ctx, o.modules); err != nil {
+		return nil, err
+	}
+	if m.init, err = t.builder.program(ctx, "./test/kernel/vminit"); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// tests runs the tests in some machines at a time, and in the end says how all went.
+func tests(ctx context.Context, machines []*machine, targets []*target, o options) (int, error) {
+	var mu sync.Mutex // of standard output
+	results := make([]result, len(machines))
+	var g errgroup.Group
+	g.SetLimit(max(1, o.parallel))
+	for i, m := range machines {
+		suites, err := targets[i].builder.suites(ctx, o.packages)
+		if err != nil {
+			return 0, err
 		}
 		// Tests may run the command itself.
-		descry, err := t.builder.program(ctx, "./cmd/descry")
+		descry, err := targets[i].builder.program(ctx, "./cmd/descry")
 		if err != nil {
 			return 0, err
 		}
 		m.files = append(m.files, file{descry, "/bin/descry"})
-		suites, err := t.builder.suites(ctx, o.packages)
-		if err != nil {
-			return 0, err
-		}
-		ok, err := m.tests(ctx, suites, o)
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", t.kernel.version, err)
-		}
-		if err != nil || !ok {
-			bad = append(bad, t.kernel.version)
-		}
-		if ctx.Err() != nil {
-			return 130, errors.New("interrupted")
+		m.out = &prefixed{mu: &mu, to: os.Stdout, prefix: fmt.Sprintf("%-11s | ", m.kernel.series+"/"+m.kernel.arch)}
+		g.Go(func() error {
+			results[i] = m.tests(ctx, suites, o)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	fmt.Println()
+	var bad []string
+	for i, m := range machines {
+		fmt.Print(results[i].said)
+		if !results[i].ok {
+			bad = append(bad, m.kernel.version)
 		}
 	}
 	switch {
+	case ctx.Err() != nil:
+		return 130, errors.New("interrupted")
 	case len(bad) > 0:
 		return 1, fmt.Errorf("failed on %s", strings.Join(bad, " and "))
-	case len(o.cmd) == 0:
-		fmt.Printf("all passed on %d kernels\n", len(targets))
 	}
-	return code, nil
+	fmt.Printf("all passed on %d kernels\n", len(machines))
+	return 0, nil
+}
+
+// prefixed puts a prefix before each line, and writes whole lines only.
+type prefixed struct {
+	mu     *sync.Mutex
+	to     io.Writer
+	prefix string
+	rest   []byte // of a line that has not ended
+}
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	var out []byte
+	p.rest = append(p.rest, b...)
+	for {
+		i := bytes.IndexByte(p.rest, '\n')
+		if i < 0 {
+			break
+		}
+		out = append(append(out, p.prefix...), p.rest[:i+1]...)
+		p.rest = p.rest[i+1:]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := p.to.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

@@ -106,7 +106,8 @@ func (b *builder) compile(ctx context.Context, s *suite) error {
 }
 
 // command runs one program in the machine; its output and exit code are its own.
-func (m machine) command(ctx context.Context, argv []string) (int, error) {
+func (m *machine) command(ctx context.Context, argv []string) (int, error) {
+	m.out = os.Stderr
 	l := &commandListener{}
 	err := m.run(ctx, []wire.Job{{Argv: argv}}, l)
 	return l.code, err
@@ -117,11 +118,17 @@ type commandListener struct{ code int }
 func (l *commandListener) output(_ int, b []byte) { os.Stdout.Write(b) }
 func (l *commandListener) exit(_, code int)       { l.code = code }
 
-// tests runs the suites in the machine and says how each test ended.
-func (m machine) tests(ctx context.Context, suites []suite, o options) (ok bool, err error) {
+// result is how the tests of a machine went.
+type result struct {
+	ok   bool
+	said string // for the end of all
+}
+
+// tests runs the suites in the machine.
+func (m *machine) tests(ctx context.Context, suites []suite, o options) result {
 	begin := time.Now()
 	var jobs []wire.Job
-	j := judge{kernel: m.kernel, verbose: o.verbose, allowed: allowedOn(m.kernel)}
+	j := judge{out: m.out, verbose: o.verbose, allowed: allowedOn(m.kernel)}
 	for _, s := range suites {
 		dst := path.Join("/test", path.Base(s.binary))
 		m.files = append(m.files, file{s.binary, dst})
@@ -134,31 +141,34 @@ func (m machine) tests(ctx context.Context, suites []suite, o options) (ok bool,
 		jobs = append(jobs, wire.Job{Argv: argv, Dir: path.Join("/src", s.name)})
 		j.suites = append(j.suites, s.name)
 	}
-	err = m.run(ctx, jobs, &j)
+	err := m.run(ctx, jobs, &j)
 	j.end()
-	if o.run == "" && err == nil {
+	switch {
+	case err != nil:
+		j.wrong = append(j.wrong, err.Error())
+	case len(j.passed)+len(j.failed)+len(j.skipped) == 0:
+		j.wrong = append(j.wrong, "no test ran")
+	case o.run == "":
 		j.unused()
 	}
-	fmt.Printf("%s: %d passed, %d failed, %d skipped as they must, %d skipped that should not; %.0f s\n", m.kernel.version,
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d passed, %d failed, %d skipped as they must, %d skipped that should not; %.0f s\n", m.kernel.version,
 		len(j.passed), len(j.failed), j.mustSkip, len(j.skipped), time.Since(begin).Seconds())
 	for _, f := range j.failed {
-		fmt.Printf("  failed   %s\n", f)
+		fmt.Fprintf(&b, "  failed   %s\n", f)
 	}
 	for _, s := range j.skipped {
-		fmt.Printf("  skipped  %s\n           (where it cannot run on this kernel at all, say why in test/kernel/skips.go)\n", s)
+		fmt.Fprintf(&b, "  skipped  %s\n           (where it cannot run on this kernel at all, say why in test/kernel/skips.go)\n", s)
 	}
 	for _, w := range j.wrong {
-		fmt.Printf("  %s\n", w)
+		fmt.Fprintf(&b, "  wrong    %s\n", w)
 	}
-	if err == nil && len(j.passed)+len(j.failed)+len(j.skipped) == 0 {
-		err = errors.New("no test ran")
-	}
-	return err == nil && len(j.failed) == 0 && len(j.skipped) == 0 && len(j.wrong) == 0, err
+	return result{len(j.failed)+len(j.skipped)+len(j.wrong) == 0, b.String()}
 }
 
 // judge turns the output of test binaries into verdicts.
 type judge struct {
-	kernel  kernel
+	out     io.Writer
 	verbose bool
 	suites  []string
 	allowed []*allowedSkip
@@ -200,7 +210,7 @@ func (j *judge) exit(job, code int) {
 
 func (j *judge) begin(job int) {
 	j.job, j.before, j.said, j.events = job, len(j.failed), map[string][]string{}, make(chan struct{})
-	fmt.Printf("%s: tests of %s\n", j.kernel.version, j.suites[job])
+	fmt.Fprintf(j.out, "tests of %s\n", j.suites[job])
 	cmd := exec.Command("go", "tool", "test2json", "-t")
 	r, w := io.Pipe()
 	cmd.Stdin = r
@@ -245,9 +255,9 @@ func (j *judge) event(e event) {
 	switch e.Action {
 	case "output":
 		if j.verbose {
-			fmt.Print("    ", e.Output)
+			fmt.Fprint(j.out, "    ", e.Output)
 		} else if e.Test == "" && !strings.HasPrefix(e.Output, "PASS") && !strings.HasPrefix(e.Output, "FAIL") {
-			fmt.Print("    ", e.Output)
+			fmt.Fprint(j.out, "    ", e.Output)
 		}
 		if e.Test != "" {
 			j.said[e.Test] = append(j.said[e.Test], e.Output)
@@ -258,16 +268,16 @@ func (j *judge) event(e event) {
 		}
 		j.passed = append(j.passed, name)
 		if !strings.Contains(e.Test, "/") {
-			fmt.Printf("  ok    %s (%.2f s)\n", e.Test, e.Elapsed)
+			fmt.Fprintf(j.out, "  ok    %s (%.2f s)\n", e.Test, e.Elapsed)
 		}
 	case "fail":
 		if e.Test == "" {
 			return
 		}
 		j.failed = append(j.failed, name)
-		fmt.Printf("  FAIL  %s (%.2f s)\n", e.Test, e.Elapsed)
+		fmt.Fprintf(j.out, "  FAIL  %s (%.2f s)\n", e.Test, e.Elapsed)
 		if !j.verbose {
-			fmt.Print("        ", strings.Join(j.said[e.Test], "        "))
+			fmt.Fprint(j.out, "        ", strings.Join(j.said[e.Test], "        "))
 		}
 	case "skip":
 		if e.Test == "" {
@@ -277,11 +287,11 @@ func (j *judge) event(e event) {
 		if i := slices.IndexFunc(j.allowed, func(a *allowedSkip) bool { return a.covers(name, reason) }); i >= 0 {
 			j.allowed[i].used = true
 			j.mustSkip++
-			fmt.Printf("  skip  %s: %s\n        as it must: %s\n", e.Test, reason, j.allowed[i].why)
+			fmt.Fprintf(j.out, "  skip  %s: %s\n        as it must: %s\n", e.Test, reason, j.allowed[i].why)
 			return
 		}
 		j.skipped = append(j.skipped, name+": "+reason)
-		fmt.Printf("  SKIP  %s: %s\n", e.Test, reason)
+		fmt.Fprintf(j.out, "  SKIP  %s: %s\n", e.Test, reason)
 	}
 	if e.Action != "output" {
 		delete(j.said, e.Test)
@@ -308,7 +318,7 @@ func (j *judge) reason(test string) string {
 func (j *judge) unused() {
 	for _, a := range j.allowed {
 		if !a.used && slices.ContainsFunc(j.suites, func(s string) bool { return strings.HasPrefix(a.test, s+" ") }) {
-			j.wrong = append(j.wrong, fmt.Sprintf("not skipped  %s: test/kernel/skips.go allows it with %q, take that line out", a.test, a.says))
+			j.wrong = append(j.wrong, fmt.Sprintf("%s did not skip: test/kernel/skips.go allows it with %q, take that line out", a.test, a.says))
 		}
 	}
 }
