@@ -111,6 +111,13 @@ static __always_inline __u32 nr_at(struct pid *p, __u32 level)
 	return nr;
 }
 
+/*
+ * FAR reads a member through the helper even where the verifier would allow a plain load: for each
+ * of those it searches all of the kernel's types several times (about a millisecond), to learn
+ * whether the member can be trusted, which nobody asks here.
+ */
+#define FAR(t, ...) BPF_CORE_READ(t, __VA_ARGS__)
+
 /* tid_of is t's thread id as descry sees it; 0 where t is outside descry's pid namespace. */
 static __always_inline __u32 tid_of(struct task_struct *t)
 {

@@ -29,7 +29,7 @@ struct fork_event {
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = parent->tgid, new = child->tgid;
+	__u32 tgid = FAR(parent, tgid), new = FAR(child, tgid);
 	struct count_key k = {.type = EV_FORK};
 	struct fork_event *e;
 	struct proc *p, q = {};
@@ -64,7 +64,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm *bprm)
 {
-	__u32 tgid = t->tgid, slot, n, len;
+	__u32 tgid = FAR(t, tgid), slot, n, len;
 	unsigned long start, end;
 	struct walk *w;
 	struct proc *p;
@@ -224,11 +224,11 @@ static __always_inline void exit_usage(struct exit_event *e, struct task_struct 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *t)
 {
-	struct signal_struct *sig = t->signal;
+	struct signal_struct *sig = FAR(t, signal);
 	struct exit_event *e;
 	struct proc *p, q;
 	struct walk *w = NULL;
-	__u32 tgid = t->tgid, slot;
+	__u32 tgid = FAR(t, tgid), slot;
 	__u64 id = 0;
 
 	p = bpf_map_lookup_elem(&tree, &tgid);

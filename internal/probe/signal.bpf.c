@@ -73,11 +73,11 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 
 	if (in(sig, HARMLESS) || sig < 1 || sig > 64 || (result != 0 && result != 1 && result != 4))
 		return 0;
-	tgid = task->tgid;
+	tgid = FAR(task, tgid);
 	p = bpf_map_lookup_elem(&tree, &tgid);
 	if (!p)
 		return 0;
-	flags = task->signal->flags;
+	flags = FAR(task, signal, flags);
 	if (result == 1 && (flags & SIGNAL_GROUP_EXIT)) /* it is dying already */
 		return 0;
 	/* 0 and 1 stand for signals of the kernel: 0 on behalf of the current process, as SIGPIPE. */
@@ -85,14 +85,14 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 	if ((__u64)info > 1)
 		code = BPF_CORE_READ(info, si_code);
 	me = (struct task_struct *)bpf_get_current_task_btf();
-	leader = me->group_leader;
+	leader = FAR(me, group_leader);
 	/* result: 0 delivered, 1 ignored, 4 delivered without its info. */
-	if (result != 1 && !p->doom && (flags & SIGNAL_GROUP_EXIT) && (task->signal->group_exit_code & 0x7f) == sig) {
+	if (result != 1 && !p->doom && (flags & SIGNAL_GROUP_EXIT) && (FAR(task, signal, group_exit_code) & 0x7f) == sig) {
 		/* It is decided: the threads get a SIGKILL in its place. */
 		p->doom = sig;
 		p->doom_code = code;
 		p->doom_sender = from_process(code) ? pid_or_outside(leader) : 0;
-		if (me->tgid == tgid && (from_process(code) || (__u64)info == 0))
+		if (FAR(me, tgid) == tgid && (from_process(code) || (__u64)info == 0))
 			p->doom_tid = tid_of(me);
 	}
 	k.pid = p->pid;
@@ -118,7 +118,7 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 		e->sender_parent = pid_or_outside(BPF_CORE_READ(leader, real_parent, group_leader));
 		BPF_CORE_READ_INTO(&e->comm, leader, comm);
 		e->in_tree = mine() != NULL;
-		if (me->mm) {
+		if (FAR(me, mm)) {
 			__u64 start = BPF_CORE_READ(me, mm, arg_start), len = BPF_CORE_READ(me, mm, arg_end) - start;
 
 			if (len > ARGS)
@@ -418,7 +418,7 @@ int BPF_PROG(on_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 
 	if (in(sig, HARMLESS))
 		return 0;
-	handler = (__u64)ka->sa.sa_handler;
+	handler = (__u64)FAR(ka, sa.sa_handler);
 	if (handler == SIG_IGN || (handler != SIG_DFL && !in(sig, CAUGHT)))
 		return 0;
 	p = mine();
@@ -426,7 +426,7 @@ int BPF_PROG(on_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		return 0;
 	t = (struct task_struct *)bpf_get_current_task_btf();
 	me = tid_of(t);
-	flags = t->signal->flags;
+	flags = FAR(t, signal, flags);
 	if (handler != SIG_DFL) {
 		k.pid = p->pid;
 		k.nr = sig;
@@ -441,7 +441,7 @@ int BPF_PROG(on_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		 * whose place it takes. */
 		if (!(flags & SIGNAL_GROUP_EXIT))
 			return 0;
-		sig = t->signal->group_exit_code & 0x7f;
+		sig = FAR(t, signal, group_exit_code) & 0x7f;
 		if (!sig || in(sig, CORE) || p->fatal)
 			return 0;
 		if (p->doom_tid && p->doom_tid != me)

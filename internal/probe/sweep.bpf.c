@@ -143,7 +143,7 @@ static __always_inline int blocked_in(struct task_struct *t)
 	struct pt_regs *regs;
 	long nr, fd;
 
-	if (!(t->__state & TASK_SLEEPS))
+	if (!(FAR(t, __state) & TASK_SLEEPS))
 		return -1;
 	regs = (struct pt_regs *)bpf_task_pt_regs(t);
 #if defined(__TARGET_ARCH_x86)
@@ -175,7 +175,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 
 	if (!t)
 		return 0;
-	tgid = t->tgid;
+	tgid = FAR(t, tgid);
 	p = bpf_map_lookup_elem(&tree, &tgid);
 	if (!p)
 		return 0;
@@ -187,7 +187,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 	}
 	/* One thread stands for its process: the first, or where that is gone, any other. */
 	files = BPF_CORE_READ(t, files);
-	if (!files || (t->pid != tgid && BPF_CORE_READ(t, group_leader, files)))
+	if (!files || (FAR(t, pid) != tgid && BPF_CORE_READ(t, group_leader, files)))
 		return 0;
 	fdt = BPF_CORE_READ(files, fdt);
 	all = BPF_CORE_READ(fdt, fd);
@@ -226,7 +226,7 @@ int on_table(struct bpf_iter__task *ctx)
 	if (!t || !pid || tid_of(BPF_CORE_READ(t, group_leader)) != *pid)
 		return 0;
 	files = BPF_CORE_READ(t, files);
-	if (!files || (t->pid != t->tgid && BPF_CORE_READ(t, group_leader, files)))
+	if (!files || (FAR(t, pid) != FAR(t, tgid) && BPF_CORE_READ(t, group_leader, files)))
 		return 0;
 	w = walk_at(SLOT);
 	if (!w || !walk_table(SLOT, t) || BPF_CORE_READ(t, files) != files)
@@ -255,9 +255,9 @@ int on_find(struct bpf_iter__task *ctx)
 	__u32 zero = 0, *pid;
 
 	pid = bpf_map_lookup_elem(&wanted, &zero);
-	if (!t || !pid || t->pid != t->tgid || tid_of(t) != *pid)
+	if (!t || !pid || FAR(t, pid) != FAR(t, tgid) || tid_of(t) != *pid)
 		return 0;
-	row.tgid = t->tgid;
+	row.tgid = FAR(t, tgid);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
 }
