@@ -390,7 +390,7 @@ static __always_inline int delivered(struct proc *p, __u32 type, int sig, struct
 		context = p->doom_tid != 0;
 		f->e.self = context && from_process(f->e.code);
 	}
-	if (context && t->mm) {
+	if (context && FAR(t, mm)) {
 		keep_context(f, slot, t, sig);
 		emit_context(f, slot, p);
 	}
