@@ -30,7 +30,7 @@ func decodeAddress(s *Set, o *evidence.Observation, raw []byte) evidence.Detail 
 	is := readFDDesc(raw[addressDesc:])
 	d := &evidence.AddressRefused{
 		Call: callName(le.Uint32(raw[40:])), Errno: evidence.Errno(le.Uint32(raw[44:])),
-		Count: int64(le.Uint64(raw[48:])), Protocol: is.kind(is.name),
+		Count: int64(le.Uint64(raw[48:])), Protocol: is.kind(is.name, is.path),
 	}
 	n := int(le.Uint32(raw[60:]))
 	var asked netip.AddrPort

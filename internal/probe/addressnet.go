@@ -10,10 +10,13 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -143,9 +146,7 @@ func (v *netView) inetHolder(protocol evidence.FDKind, asked netip.AddrPort) (in
 
 // ports counts the local ports in use, and what for.
 func (v *netView) ports(d *evidence.AddressRefused) {
-	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
-		d.PortRange = strings.Join(strings.Fields(string(b)), " ")
-	}
+	d.PortRange = v.portRange()
 	used, states, peers := map[uint16]bool{}, map[string]int64{}, map[string]int64{}
 	all := v.each(d.Protocol, func(s *inetSocket) {
 		used[s.local.Port()] = true
@@ -162,6 +163,35 @@ func (v *netView) ports(d *evidence.AddressRefused) {
 		d.ByState = most(states, 16)
 	}
 	d.ByPeer = most(peers, 8)
+}
+
+// portRange reads net.ipv4.ip_local_port_range, which shows its reader's network namespace.
+func (v *netView) portRange() (words string) {
+	read := func() {
+		if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+			words = strings.Join(strings.Fields(string(b)), " ")
+		}
+	}
+	ns, err := os.Open(strings.TrimSuffix(v.dir, "/net") + "/ns/net")
+	if err != nil {
+		return ""
+	}
+	defer ns.Close()
+	theirs, err1 := ns.Stat()
+	if ours, err := os.Stat("/proc/self/ns/net"); err == nil && err1 == nil && os.SameFile(ours, theirs) {
+		read()
+		return words
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, and is not used again
+		if unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET) == nil {
+			read()
+		}
+	}()
+	<-done
+	return words
 }
 
 func most(counts map[string]int64, n int) []evidence.StateCount {

@@ -10,10 +10,17 @@
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define ANON_INODE_FS 0x09041934
+#define PIPE_FS 0x50495045
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define MAX_FD_WORDS 16384 /* a million descriptors */
+
+#define DESC_PATH 256
+#define DESC_DEPTH 24 /* components and mounts of a path */
+/* As in fdtable.bpf.h. */
+#define PATH_DELETED 1
+#define PATH_CUT 2
 
 /* Enough to name the kind of a descriptor. All zero: none. */
 struct fd_kind {
@@ -34,7 +41,8 @@ struct fd_desc {
 	__u16 unix_len;
 	__u32 netns;
 	__u8 local[16], peer[16]; /* IPv4 in the first four bytes */
-	char name[64];            /* last component of the path; the name of an anonymous inode; a UNIX socket's path */
+	char name[64];            /* of an anonymous inode; a UNIX socket's path */
+	char path[DESC_PATH + 64]; /* a byte of PATH_ flags, the components from the innermost outward, an empty one */
 };
 
 static __always_inline struct fdtable *fdt_of(struct task_struct *t)
@@ -85,6 +93,69 @@ __noinline int kind_of(struct fd_kind *k, __u64 file)
 	return 0;
 }
 
+struct path_steps {
+	struct dentry *e, *root;
+	struct vfsmount *mnt, *root_mnt;
+	char *to;
+	__u32 off;
+	bool whole;
+};
+
+static long path_step(__u32 i, struct path_steps *c)
+{
+	struct dentry *e = c->e, *parent;
+	struct vfsmount *mnt = c->mnt;
+	const __u64 inside = bpf_core_field_offset(struct mount, mnt);
+	__u64 off = c->off;
+	long n;
+
+	c->whole = true;
+	if (e == c->root && mnt == c->root_mnt)
+		return 1;
+	if (e == BPF_CORE_READ(mnt, mnt_root)) {
+		struct mount *m = (void *)mnt - inside, *up = BPF_CORE_READ(m, mnt_parent);
+
+		if (!up || up == m)
+			return 1;
+		c->e = BPF_CORE_READ(m, mnt_mountpoint);
+		c->mnt = (void *)up + inside;
+		c->whole = false;
+		return 0;
+	}
+	c->whole = false;
+	if (off >= DESC_PATH)
+		return 1;
+	asm volatile("%0 &= 255" : "+r"(off)); /* DESC_PATH - 1; or the compiler leaves it out */
+	parent = BPF_CORE_READ(e, d_parent);
+	n = bpf_probe_read_kernel_str(c->to + off, 64, BPF_CORE_READ(e, d_name.name));
+	if (n <= 0)
+		return 1;
+	c->off = off + n;
+	if (!parent || parent == e) {
+		c->whole = true;
+		return 1;
+	}
+	c->e = parent;
+	return 0;
+}
+
+static __always_inline void path_of(struct fd_desc *d, struct file *f)
+{
+	struct fs_struct *fs = BPF_CORE_READ((struct task_struct *)bpf_get_current_task_btf(), fs);
+	struct path_steps c = {
+		.e = BPF_CORE_READ(f, f_path.dentry), .mnt = BPF_CORE_READ(f, f_path.mnt),
+		.root = BPF_CORE_READ(fs, root.dentry), .root_mnt = BPF_CORE_READ(fs, root.mnt),
+		.to = d->path, .off = 1,
+	};
+	struct dentry *e = c.e;
+
+	if (!BPF_CORE_READ(e, d_hash.pprev) && BPF_CORE_READ(e, d_parent) != e)
+		d->path[0] = PATH_DELETED;
+	bpf_loop(DESC_DEPTH, path_step, &c, 0);
+	if (!c.whole)
+		d->path[0] |= PATH_CUT;
+}
+
 __noinline int describe(struct fd_desc *d, __u64 file)
 {
 	struct file *f = (struct file *)file;
@@ -126,6 +197,10 @@ __noinline int describe(struct fd_desc *d, __u64 file)
 				bpf_probe_read_kernel(d->name, sizeof(d->name), &a->name[0].sun_path);
 			}
 		}
+		return 0;
+	}
+	if (d->kind.magic != ANON_INODE_FS && d->kind.magic != PIPE_FS && d->kind.mode & S_IFMT) {
+		path_of(d, f);
 		return 0;
 	}
 	e = BPF_CORE_READ(f, f_path.dentry);

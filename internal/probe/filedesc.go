@@ -3,8 +3,6 @@
 package probe
 
 import (
-	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -16,7 +14,7 @@ import (
 // Sizes of what stands in the events of syscall.bpf.c.
 const (
 	fdKindSize = 24
-	fdDescSize = 136
+	fdDescSize = 456
 )
 
 // fdKind mirrors struct fd_kind: enough to name the kind of a descriptor.
@@ -33,7 +31,7 @@ type fdDesc struct {
 	localPort, peerPort uint16
 	netns               uint32
 	local, peer         [16]byte
-	name                string
+	name, path          string
 }
 
 func readFDKind(b []byte) fdKind {
@@ -54,11 +52,14 @@ func readFDDesc(b []byte) fdDesc {
 	if d.family == syscall.AF_INET {
 		d.local, d.peer = mapped(d.local), mapped(d.peer)
 	}
-	name := b[72:fdDescSize]
+	name, path := b[72:136], b[136:fdDescSize]
 	if d.family == syscall.AF_UNIX {
 		d.name = unixName(name[:min(n, len(name))])
 	} else {
 		d.name = cString(name)
+	}
+	if path[1] != 0 {
+		d.path = readPath(path)
 	}
 	return d
 }
@@ -87,7 +88,7 @@ const (
 )
 
 // kind is empty where there is no descriptor.
-func (k *fdKind) kind(name string) evidence.FDKind {
+func (k *fdKind) kind(name, path string) evidence.FDKind {
 	if k.magic == 0 && k.mode == 0 {
 		return ""
 	}
@@ -108,7 +109,7 @@ func (k *fdKind) kind(name string) evidence.FDKind {
 	case syscall.S_IFDIR:
 		return evidence.FDDir
 	case syscall.S_IFREG:
-		if strings.HasPrefix(name, "memfd:") {
+		if strings.Contains(path, "memfd:") {
 			return evidence.FDMemfd
 		}
 		return evidence.FDFile
@@ -147,13 +148,10 @@ func socketKind(family, typ, protocol uint16) evidence.FDKind {
 	return evidence.FDSocket
 }
 
-// describe gives what of a descriptor is worth saying. The kernel knows a file's name and not its
-// path, so that is read from /proc while the descriptor is still the same, else asked is taken:
-// the path of the call that opened it.
-func (d *fdDesc) describe(pid, fd int32, asked string) (kind evidence.FDKind, state, peer, path string) {
-	kind = d.kind(d.name)
+// describe gives what of a descriptor is worth saying.
+func (d *fdDesc) describe() (kind evidence.FDKind, state, peer, path string) {
+	kind = d.kind(d.name, d.path)
 	switch kind {
-	case "":
 	case evidence.FDTCP:
 		state = tcpState(d.state)
 		if d.peerPort != 0 {
@@ -165,33 +163,14 @@ func (d *fdDesc) describe(pid, fd int32, asked string) (kind evidence.FDKind, st
 		}
 	case evidence.FDUnix:
 		state, peer = unixState(d.state), d.name
-	case evidence.FDFile, evidence.FDDir, evidence.FDDevice, evidence.FDTTY, evidence.FDFIFO, evidence.FDMemfd:
-		if path = pathOf(pid, fd, d.ino); path != "" {
-			break
-		}
-		if path = asked; path == "" {
-			path = d.name
-		}
 	case evidence.FDPipe:
 		path = "pipe:[" + strconv.FormatUint(d.ino, 10) + "]"
 	case evidence.FDAnon, evidence.FDBPF:
 		path = strings.Trim(d.name, "[]")
+	default:
+		path = d.path
 	}
 	return kind, state, peer, path
-}
-
-// pathOf reads the path of a descriptor if it still refers to that inode, else it is empty.
-func pathOf(pid, fd int32, ino uint64) string {
-	link := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
-	path, err := os.Readlink(link)
-	if err != nil {
-		return ""
-	}
-	var st syscall.Stat_t
-	if err := syscall.Stat(link, &st); err != nil || st.Ino != ino {
-		return ""
-	}
-	return path
 }
 
 // Registers in an event: struct pt_regs, on arm64 struct user_pt_regs.

@@ -52,5 +52,5 @@ func loadFunctions(e *env) (*group, error) {
 		b.close()
 		return nil, err
 	}
-	return &group{close: b.close, attach: func() ([]link.Link, error) { return b.attach(progs) }}, nil
+	return &group{close: b.close, attach: func() ([]link.Link, error) { return b.attach(progs) }, missed: b.missed}, nil
 }

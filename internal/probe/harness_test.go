@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 	}
 	// Descriptor 3 is the gate: it closes when the child is tracked.
 	gate := os.NewFile(3, "gate")
+	_, _ = gate.Write([]byte{1}) // where it is a socket: this process is past its own start
 	_, _ = io.Copy(io.Discard, gate)
 	gate.Close()
 	f(strings.Fields(args))
@@ -158,6 +159,7 @@ type kid struct {
 	t   *testing.T
 
 	before func(pid int) // called when it has started and before it does anything
+	says   bool          // it is tracked only after it has said that it is past its own exec
 }
 
 // start runs a child of a mode, tracked before it does anything.
@@ -185,6 +187,9 @@ func command(t *testing.T, mode string, args ...string) *kid {
 func (w *watch) run(k *kid) {
 	w.t.Helper()
 	in, gate, err := os.Pipe()
+	if k.says {
+		in, gate, err = socketpair()
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -211,6 +216,11 @@ func (w *watch) run(k *kid) {
 		_ = k.Process.Kill()
 		_ = k.Wait()
 	})
+	if k.says {
+		if _, err := gate.Read(make([]byte, 1)); err != nil {
+			w.t.Fatalf("the child did not begin: %v", err)
+		}
+	}
 	if err := w.Track(k.pid); err != nil {
 		w.t.Fatal(err)
 	}
@@ -218,6 +228,11 @@ func (w *watch) run(k *kid) {
 		k.before(k.pid)
 	}
 	gate.Close()
+}
+
+func socketpair() (a, b *os.File, err error) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	return os.NewFile(uintptr(pair[0]), "gate"), os.NewFile(uintptr(pair[1]), "gate"), err
 }
 
 // line reads a line of the child's output.

@@ -30,7 +30,6 @@ struct grown_event {
 	__u32 nr;
 	__s32 fd;
 	struct fd_desc is;
-	char path[256];
 	struct user_context context;
 	__u8 stack[GROWN_PAGES * PAGE];
 };
@@ -105,7 +104,6 @@ static __noinline void grown(struct proc *p, void *regs, __u32 fd)
 	e->nr = nr;
 	e->fd = fd;
 	describe(&e->is, file_of(fd));
-	read_path(e->path, sizeof(e->path), regs, call_of(nr));
 	copy_context(&e->context, e->stack, GROWN_PAGES, regs);
 	bpf_ringbuf_submit(e, 0);
 }

@@ -51,9 +51,9 @@ func totalRefused(k *countKey, v *countValue, add func(string, int64)) {
 }
 
 // grownContext is where the registers stand in struct grown_event.
-const grownContext = 440
+const grownContext = 48 + fdDescSize
 
-func decodeGrown(_ *Set, o *evidence.Observation, raw []byte) evidence.Detail {
+func decodeGrown(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 	if len(raw) < grownContext+contextSize {
 		return nil
 	}
@@ -61,7 +61,7 @@ func decodeGrown(_ *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 		Call: callName(le.Uint32(raw[40:])), FD: int32(le.Uint32(raw[44:])), Context: readContext(raw[grownContext:]),
 	}
 	is := readFDDesc(raw[48:])
-	d.FDKind, d.State, d.Peer, d.Path = is.describe(o.PID, d.FD, cString(raw[184:440]))
+	d.FDKind, d.State, d.Peer, d.Path = is.describe()
 	return d
 }
 

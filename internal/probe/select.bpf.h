@@ -32,7 +32,6 @@ struct select_event {
 
 struct memory {
 	__u64 sp, start_stack, start_brk, brk, start_data;
-	bool first; /* the process's first thread, whose stack's end is known */
 };
 
 __noinline int where_is(struct memory *m, __u64 at)
@@ -43,7 +42,8 @@ __noinline int where_is(struct memory *m, __u64 at)
 		return WHERE_HEAP;
 	if (at >= m->start_data && at < m->start_brk && at - m->start_data < (1 << 30))
 		return WHERE_DATA;
-	if (at >= m->sp && (m->first ? at < m->start_stack : at - m->sp < (256 << 10)))
+	/* The end of the first thread's stack is known; others', and goroutines', are guessed. */
+	if (at >= m->sp && (m->start_stack - m->sp < (64 << 20) ? at < m->start_stack : at - m->sp < (256 << 10)))
 		return WHERE_STACK;
 	return WHERE_OTHER;
 }
@@ -179,7 +179,6 @@ static __always_inline void look_at_sets(struct proc *p, void *regs)
 	m.start_brk = BPF_CORE_READ(mm, start_brk);
 	m.brk = BPF_CORE_READ(mm, brk);
 	m.start_data = BPF_CORE_READ((struct mm_struct___sys *)mm, start_data);
-	m.first = BPF_CORE_READ(t, pid) == BPF_CORE_READ(t, tgid);
 	if (nfds == FD_SETSIZE) {
 		if (p->flags & PROC_SELECT_PROVEN)
 			return;

@@ -55,6 +55,7 @@ type Set struct {
 	iters  map[string]*link.Iter
 	byType [eventTypes]*Event
 	owner  [eventTypes]string // name of the probe that an event type belongs to
+	missed map[string]func() int64
 
 	reader *ringbuf.Reader
 	wall   atomic.Int64 // Unix time less boot time, nanoseconds
@@ -82,7 +83,7 @@ func Open(cfg Config) (_ *Set, err error) {
 			cache: btf.NewCache(), without: cfg.Without,
 			maps: map[string]*ebpf.Map{}, objs: map[*object]func() (*ebpf.CollectionSpec, error){},
 		},
-		self: cfg.SelfPID, iters: map[string]*link.Iter{}, comms: map[[16]byte]string{},
+		self: cfg.SelfPID, iters: map[string]*link.Iter{}, missed: map[string]func() int64{}, comms: map[[16]byte]string{},
 		done: make(chan struct{}),
 	}
 	s.counters.init()
@@ -202,7 +203,8 @@ type program struct {
 type group struct {
 	attach func() ([]link.Link, error)
 	close  func()
-	by     string // instead of Made.By, if not empty
+	by     string       // instead of Made.By, if not empty
+	missed func() int64 // what it could not look at; may be nil
 }
 
 // names of the programs that are loaded for m.
@@ -306,8 +308,11 @@ func (s *Set) attachProbe(p *Probe, progs programs) Status {
 		}
 		if err == nil {
 			st.By, st.Since, st.Missing = m.By, m.Since, ""
-			if q := progs[m.Object][m.By]; q != nil && q.group != nil && q.group.by != "" {
-				st.By = q.group.by
+			if q := progs[m.Object][m.By]; q != nil && q.group != nil {
+				if q.group.by != "" {
+					st.By = q.group.by
+				}
+				s.missed[p.Name] = q.group.missed
 			}
 			for j := range p.Events {
 				s.byType[p.Events[j].Type] = &p.Events[j]

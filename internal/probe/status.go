@@ -27,6 +27,14 @@ func (s *Set) Lost() map[string]int64 {
 			out[s.owner[typ]] += int64(n)
 		}
 	}
+	for name, missed := range s.missed {
+		if missed == nil {
+			continue
+		}
+		if n := missed(); n > 0 {
+			out[name] += n
+		}
+	}
 	if n := s.unread.Load(); n > 0 {
 		out["probe"] += n
 	}

@@ -28,7 +28,6 @@ struct stdio_event {
 	__s32 from; /* of dup2 and dup3, else -1 */
 	struct fd_kind was;
 	struct fd_desc is;
-	char path[256];
 	struct user_context context;
 	__u8 stack[STDIO_PAGES * PAGE];
 };
@@ -101,7 +100,6 @@ static __noinline void stdio_changed(struct proc *p, void *regs, __u32 fd, __u32
 	e->from = from;
 	e->was = was;
 	describe(&e->is, f);
-	read_path(e->path, sizeof(e->path), regs, c);
 	copy_context(&e->context, e->stack, STDIO_PAGES, regs);
 	bpf_ringbuf_submit(e, 0);
 }

@@ -5,9 +5,9 @@ package probe
 import "github.com/descry-dev/descry/internal/evidence"
 
 // stdioContext is where the registers stand in struct stdio_event.
-const stdioContext = 472
+const stdioContext = 80 + fdDescSize
 
-func decodeStdio(_ *Set, o *evidence.Observation, raw []byte) evidence.Detail {
+func decodeStdio(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 	if len(raw) < stdioContext+contextSize {
 		return nil
 	}
@@ -20,7 +20,7 @@ func decodeStdio(_ *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 		d.From = from
 	}
 	was, is := readFDKind(raw[56:]), readFDDesc(raw[80:])
-	d.Was = was.kind("")
-	d.Is, _, d.Peer, d.Path = is.describe(o.PID, d.FD, cString(raw[216:472]))
+	d.Was = was.kind("", "")
+	d.Is, _, d.Peer, d.Path = is.describe()
 	return d
 }

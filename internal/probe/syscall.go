@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -62,8 +63,9 @@ type bunch struct {
 	spec   *ebpf.CollectionSpec
 	rodata *ebpf.Map
 
-	mu     sync.Mutex
-	loaded []*ebpf.Program
+	mu       sync.Mutex
+	loaded   []*ebpf.Program
+	attached []*ebpf.Program // kept open for their statistics
 }
 
 func newBunch(e *env) (*bunch, error) {
@@ -137,11 +139,29 @@ func (b *bunch) loadSlow(g *errgroup.Group, to string) {
 	}
 }
 
+// close lets go of what only loading needed.
 func (b *bunch) close() {
 	for _, p := range b.loaded {
 		p.Close()
 	}
 	b.rodata.Close()
+}
+
+// missed counts the calls that were not looked at: those of 32-bit tasks that failed, and those at
+// whose end the program was already running on that processor, for a task that it then interrupted.
+func (b *bunch) missed() (n int64) {
+	var totals []uint64
+	if m := b.env.maps["syscall_totals"]; m != nil && m.Lookup(uint32(0), &totals) == nil {
+		for _, v := range totals {
+			n += int64(v)
+		}
+	}
+	for _, p := range b.attached {
+		if st, err := p.Stats(); err == nil {
+			n += int64(st.RecursionMisses)
+		}
+	}
+	return n
 }
 
 // attach attaches the programs in their order, all or none.
@@ -155,10 +175,23 @@ func (b *bunch) attach(progs []*ebpf.Program) ([]link.Link, error) {
 			}
 			return nil, fmt.Errorf("attach %s: %w", p, err)
 		}
+		own, err := p.Clone()
+		if err == nil {
+			b.attached = append(b.attached, own)
+			l = withProgram{l, own}
+		}
 		links = append(links, l)
 	}
 	return links, nil
 }
+
+// withProgram is a link that closes its program, too.
+type withProgram struct {
+	link.Link
+	program *ebpf.Program
+}
+
+func (l withProgram) Close() error { return errors.Join(l.Link.Close(), l.program.Close()) }
 
 // loadSysExit loads the one program for all system calls.
 func loadSysExit(e *env) (*group, error) {
@@ -180,5 +213,5 @@ func loadSysExit(e *env) (*group, error) {
 		b.close()
 		return nil, err
 	}
-	return &group{close: b.close, attach: func() ([]link.Link, error) { return b.attach(progs) }}, nil
+	return &group{close: b.close, attach: func() ([]link.Link, error) { return b.attach(progs) }, missed: b.missed}, nil
 }

@@ -14,9 +14,9 @@ func decodeWrite(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 	errno, fd, asked := evidence.Errno(le.Uint32(raw[44:])), int32(le.Uint32(raw[48:])), int64(le.Uint64(raw[56:]))
 	count, lost := int64(le.Uint64(raw[72:])), int64(le.Uint64(raw[80:]))
 	if errno == 0 {
-		return &evidence.WriteShort{FD: fd, FDKind: k.kind(""), Asked: asked, Written: int64(le.Uint64(raw[64:])), Count: count, Lost: lost}
+		return &evidence.WriteShort{FD: fd, FDKind: k.kind("", ""), Asked: asked, Written: int64(le.Uint64(raw[64:])), Count: count, Lost: lost}
 	}
-	return &evidence.WriteRefused{FD: fd, FDKind: k.kind(""), Errno: errno, Asked: asked, Count: count, Lost: lost}
+	return &evidence.WriteRefused{FD: fd, FDKind: k.kind("", ""), Errno: errno, Asked: asked, Count: count, Lost: lost}
 }
 
 func countedWrite(_ *Set, k *countKey, v *countValue) evidence.Detail {
