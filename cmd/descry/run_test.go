@@ -257,6 +257,9 @@ func TestUnprivileged(t *testing.T) {
 	if code, _, stderr := as("run", "--no-probes", "--", "no-such-command"); code != 127 || !strings.Contains(stderr, "is in no directory of PATH") {
 		t.Errorf("a command that is not there: exit code %d, %q", code, stderr)
 	}
+	if code, _, stderr := as("run", "--no-probes", "--", filepath.Join(t.TempDir(), "x")); code != 126 || !strings.Contains(stderr, "cannot be reached, since a directory") {
+		t.Errorf("a command that cannot be reached: exit code %d, %q", code, stderr)
+	}
 	for _, cmd := range []string{"cases", "why"} {
 		if code, _, stderr := as(cmd); code != 1 || !strings.Contains(stderr, "no place for cases is known") {
 			t.Errorf("%s: exit code %d, %q", cmd, code, stderr)
@@ -269,9 +272,9 @@ func TestUnprivileged(t *testing.T) {
 
 // Many runs leave nothing behind: no process, no cgroup.
 func TestLeavesNothing(t *testing.T) {
-	runs := 200
+	runs := 40
 	if testing.Short() {
-		runs = 20
+		runs = 10
 	}
 	// Whatever loses its parent becomes a child of this process.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

@@ -4,10 +4,12 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -115,13 +117,20 @@ func (f *flight) notStarted(err error) (int, error) {
 		if code := f.signalled(); code != 0 {
 			return code, nil
 		}
+		if _, noProc := os.Stat("/proc/self/exe"); noProc != nil {
+			err = fmt.Errorf("/proc is not mounted here, and descry needs it: %w", err)
+		}
 		return ExitFailed, err
 	}
-	f.explain(&evidence.Death{
+	death := &evidence.Death{
 		At: time.Now().UTC(), BootNanos: bootNanos(), Comm: filepath.Base(f.cfg.Command[0]),
 		ExitCode: int32(start.ExitCode()), NotStarted: true, StartErrno: evidence.Errno(start.Errno),
 		StartPath: start.Path, StartWhy: whyNotStarted(f.cfg.Command[0], start.Path, start.Errno),
-	})
+	}
+	if strings.Contains(death.StartWhy, "PATH") {
+		death.StartPath = f.cfg.Command[0] // not the last place where it was looked for
+	}
+	f.explain(death)
 	return start.ExitCode(), nil
 }
 

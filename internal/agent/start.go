@@ -20,6 +20,10 @@ func whyNotStarted(command, file string, errno unix.Errno) string {
 		return "is in no directory of PATH"
 	case err != nil && errno == unix.ENOENT:
 		return "does not exist"
+	case err != nil && errno == unix.EACCES && !strings.Contains(command, "/"):
+		return "is in no directory of PATH that may be searched"
+	case err != nil && errno == unix.EACCES:
+		return "cannot be reached, since a directory on the way may not be searched"
 	case err != nil:
 		return ""
 	case info.IsDir():

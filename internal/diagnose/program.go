@@ -131,6 +131,8 @@ func notStartedWords(d *evidence.Death, cmd string) (sum, advice string) {
 		advice = "Check its name, that it is installed, and PATH; sudo has a PATH of its own. A program in this directory is started as ./NAME."
 	case why == "does not exist":
 		advice = "Check the path."
+	case strings.Contains(why, "on the way"):
+		advice = "Check the directories on its path (namei -l PATH): each needs the x permission."
 	case strings.Contains(why, "directory"):
 		advice = "Name the program in it."
 	case strings.Contains(why, "permission"):
