@@ -38,6 +38,10 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 	l := v.link(addresses, func(c *evidence.FailedCall) bool {
 		return c.Errno == evidence.EADDRINUSE && (c.Call == "bind" || c.Call == "listen") && !anyPort(c.Path)
 	}, errnoWords[evidence.EADDRINUSE], s)
+	if l.conf == "" && v.unseen(evidence.EADDRINUSE) {
+		return &evidence.Finding{Confidence: evidence.Likely, Title: "its address being in use", Evidence: v.deathAt(),
+			Summary: "It says that its address is in use: " + quoteLine(strings.TrimPrefix(v.text.final.typ+": "+v.text.final.msg, ": ")) + ". Failed system calls were not watched."}
+	}
 	if l.conf == "" {
 		return nil
 	}

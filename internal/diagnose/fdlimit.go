@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -12,8 +13,9 @@ var fdLimit = Cause{
 	Why: "Every open file, socket, pipe and event loop is a descriptor, and a process may hold as many as its soft RLIMIT_NOFILE says. " +
 		"Beyond it open, socket, accept, pipe and their like fail with EMFILE, \"Too many open files\". Three ways lead there: a leak (what is opened is not closed), " +
 		"a burst of load, or a limit that is too low for what the program does.",
-	Seen: "The kernel refused the process a descriptor with EMFILE. Certain: the refused call is the last that failed in the thread that ended the process, at once before its end, " +
-		"or the program's own last words name the error. Likely: the refusal was shortly before the end, in another thread, or after it had been met and survived before. " +
+	Seen: "The kernel refused the process a descriptor with EMFILE. Certain: the program's own last words name the error, or the refused call is the last that failed in the thread that ended the process, " +
+		"at once before its end, which came without a word and with the table still full. Likely: it was the last that failed and the program's words are of something else; the refusal was shortly before the end, in another thread, or after it had been met and survived before; " +
+		"or a runtime's final report names it where system calls were not watched. " +
 		"A program that met EMFILE and lived on, and was then ended by something else, did not die of it.",
 	Advice:   "Close what is opened, also on error paths; if so many are needed, raise the soft limit (ulimit -n, LimitNOFILE=) up to the hard one.",
 	Rule:     ruleFDLimit,
@@ -57,7 +59,7 @@ func ruleFDLimit(v *View) *evidence.Finding {
 	s, last := v.refusals(evidence.EMFILE)
 	l := v.link(descriptors, matchesEMFILE, errnoWords[evidence.EMFILE], s)
 	if l.conf == "" {
-		return nil
+		return v.fdLimitUnseen()
 	}
 	soft, hard, open := v.limits(last)
 	if last == nil && l.call != nil && soft > 0 {
@@ -132,6 +134,37 @@ func ruleFDLimit(v *View) *evidence.Finding {
 	}
 	return &evidence.Finding{Confidence: l.conf, Title: "running out of file descriptors", Summary: sentences(sum, how),
 		Evidence: append(l.evidence, append(g.evidence, v.deathAt()...)...), Advice: advice}
+}
+
+// unseen says whether a runtime's final report names an error in a program whose system calls were
+// not watched: then its word is what there is.
+func (v *View) unseen(errno evidence.Errno) bool {
+	t := v.text.final
+	for _, c := range v.Case.Coverage {
+		if c.Source == "probe/syscall" && c.Missing == "" {
+			return false
+		}
+	}
+	return t != nil && t.fits(v) && !t.thread && v.asked < 0 && (v.How == endError || v.How == endAbort) && len(v.threads) == 0 &&
+		v.names(errnoWords[errno]) == saysIt
+}
+
+func (v *View) fdLimitUnseen() *evidence.Finding {
+	if !v.unseen(evidence.EMFILE) || v.names(errnoWords[evidence.ENFILE]) == saysIt || containsAny(strings.ToLower(v.text.final.whole), "inotify", "watch", "fsnotify", "fsevent") {
+		return nil // those have limits of their own
+	}
+	soft, hard, _ := v.limits(nil)
+	sum := "It says that it was refused a descriptor: " + quoteLine(strings.TrimPrefix(v.text.final.typ+": "+v.text.final.msg, ": "))
+	if soft > 0 {
+		sum += fmt.Sprintf("; its limit was %d", soft)
+	}
+	sum += ". Failed system calls were not watched."
+	group, of := v.dominant()
+	if group != nil {
+		sum += " " + groupWords(group, of) + "."
+	}
+	return &evidence.Finding{Confidence: evidence.Likely, Title: "running out of file descriptors", Summary: sum, Evidence: v.deathAt(),
+		Advice: sentences(groupAdvice(group), raise(soft, hard))}
 }
 
 // limits gives the soft and hard limit and the number open when it was refused, 0 where not known.

@@ -59,7 +59,7 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		at    int
 		ender bool
 		later int // other failed calls behind it in its thread, noise apart
-		named bool
+		named int // how well its report names the call
 	}
 	said := v.text.said()
 	first, over := s.first, false
@@ -80,8 +80,14 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 				first = c.BootNanos
 			}
 			// A runtime that writes its report meets the error again; the call that the report names is the one.
-			named := len(c.Path) > 1 && strings.Contains(said, c.Path)
-			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && (named && !best.named || named == best.named && c.BootNanos > best.call.BootNanos) {
+			named := 0
+			switch {
+			case len(c.Path) > 1 && strings.Contains(said, c.Path):
+				named = 2
+			case saysCall(said, c.Call):
+				named = 1
+			}
+			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && (named > best.named || named == best.named && c.BootNanos > best.call.BootNanos) {
 				best.call, best.at, best.ender, best.later, best.named = c, t.at, t.ender, later, named
 			}
 		}
@@ -129,8 +135,17 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	if kind != descriptors && v.How == endFault {
 		return link{}
 	}
-	l.conf = v.strength(best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
+	l.conf = v.strength(kind, best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
 	return l
+}
+
+// saysCall says whether words name a system call, as Go's "dial tcp …: socket: too many open files" do.
+func saysCall(said, call string) bool {
+	call = strings.TrimRight(strings.TrimSuffix(call, "at"), "0123456789")
+	if call == "" || call == "open" { // a word of every such message
+		return false
+	}
+	return strings.Contains(said, call+": ") || strings.Contains(said, call+"()") || strings.Contains(said, call+" ")
 }
 
 // linkKind says by what an error can be told to be over.
@@ -142,7 +157,7 @@ const (
 	others
 )
 
-func (v *View) strength(ender bool, call *evidence.FailedCall, later, laterInEnder int, gap int64, lived bool, word word) evidence.Confidence {
+func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, later, laterInEnder int, gap int64, lived bool, word word) evidence.Confidence {
 	isLast := ender && later == 0
 	// In its own thread the call's own distance counts, not that of others' refusals.
 	own := gap
@@ -169,10 +184,17 @@ func (v *View) strength(ender bool, call *evidence.FailedCall, later, laterInEnd
 	case word == saysIt:
 		return ""
 	case isLast && own <= atOnce && !lived && word == saysNothing:
+		// It may have got over the error and ended for a reason of which nothing was seen.
+		if len(v.text.last) > 0 || kind == descriptors && !v.full() {
+			return evidence.Likely
+		}
 		return evidence.Certain
 	case isLast && own <= atOnce:
 		return evidence.Likely
 	case isLast && own <= soon && !lived:
+		if word == saysNothing && len(v.text.last) > 0 {
+			return evidence.Possible // it spoke, and not of that
+		}
 		return evidence.Likely
 	case !ender && own <= soon && !lived && laterInEnder == 0:
 		return evidence.Likely // another thread met it, or it was seen by its effect alone

@@ -273,7 +273,7 @@ var exitError = Cause{
 		for _, t := range v.threads {
 			if t.ender {
 				c := latestCall(t.calls, func(c *evidence.FailedCall) bool {
-					return c.BootNanos <= v.End && (!noise(c.Errno) || c.Errno == evidence.ENOENT && c.Path != "" && !c.Searching())
+					return c.BootNanos <= v.End && (!noise(c.Errno) || c.Errno == evidence.ENOENT && c.Path != "" && !c.Searching() && v.missed(c))
 				})
 				if c == nil {
 					continue
@@ -295,6 +295,15 @@ var exitError = Cause{
 		return &evidence.Finding{Confidence: evidence.Certain, Title: fmt.Sprintf("an error of its own (exit code %d)", v.Code), Summary: sum, Evidence: ev}
 	},
 	Weak: true,
+}
+
+// missed says whether a file that was not there may be why it ended: it names the file, or it ended at
+// once and said nothing.
+func (v *View) missed(c *evidence.FailedCall) bool {
+	if s := v.text.said(); s != "" {
+		return strings.Contains(s, path.Base(c.Path))
+	}
+	return v.End-c.BootNanos < second/100
 }
 
 var finished = Cause{

@@ -171,7 +171,7 @@ func selectOverwrote(v *View) *evidence.Finding {
 			conf = evidence.Certain
 		case proven && (same || gap < late):
 			conf = evidence.Likely
-		case !proven && same && gap < 5*second && singleSet(s) && s.Highest >= fdSetSize:
+		case !proven && same && gap < 5*second && singleSet(s) && s.Highest >= fdSetSize && (setPlace(s) != "heap" || corrupt != ""):
 			conf = evidence.Likely
 		}
 		if conf != "" && conf.Rank() >= best.conf.Rank() {

@@ -87,7 +87,11 @@ func story(c *evidence.Case) []row {
 			continue
 		}
 		r := row{boot: o.BootNanos, what: what, source: whoSaw(c, o), score: score}
-		key = fmt.Sprintf("%d %s %s", o.PID, o.Kind(), key)
+		pid := o.PID
+		if e, ok := o.Detail.(*evidence.Exit); ok && cited[i] == 0 && e.Signal == 0 && pid != c.Subject.PID {
+			pid, key = 0, clean(o.Comm)+what // helpers that a script starts again and again
+		}
+		key = fmt.Sprintf("%d %s %s", pid, o.Kind(), key)
 		if k, ok := at[key]; ok && cited[i] == 0 || ok && rows[k].what == what {
 			// The latest of alike ones carries the count.
 			if rows[k].score < r.score {
@@ -122,7 +126,12 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 	}
 	switch d := o.Detail.(type) {
 	case *evidence.Exit:
-		return o.PID != main && d.ExitCode == 0
+		return o.PID != main && (d.ExitCode == 0 || d.Signal == 0 && explained(c))
+	case *evidence.ExecFailed: // on the way along PATH
+		return d.Errno == evidence.ENOENT && !slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
+			e, ok := later.Detail.(*evidence.Exit)
+			return ok && later.PID == o.PID && (e.ExitCode == 126 || e.ExitCode == 127)
+		})
 	case *evidence.ThreadFailures:
 		return o.PID != main || len(c.Findings) > 0 && c.Findings[0].Confidence == evidence.Certain
 	}
@@ -157,6 +166,11 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 	var out []row
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
+		if slices.ContainsFunc(c.Timeline, func(r evidence.Observation) bool {
+			return r.PID == o.PID && max(r.BootNanos-f.BootNanos, f.BootNanos-r.BootNanos) < 1e6 && tells(r.Detail, f)
+		}) {
+			continue
+		}
 		if f.Errno == evidence.EINVAL && strings.HasPrefix(f.Call, "readlink") { // what it looked at is no link
 			continue
 		}
@@ -181,6 +195,19 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		out = append(out, r)
 	}
 	return out
+}
+
+// tells says whether an observation of its own tells of that failed call.
+func tells(d evidence.Detail, f *evidence.FailedCall) bool {
+	switch d := d.(type) {
+	case *evidence.FDRefused:
+		return d.Call == f.Call && d.Errno == f.Errno && (d.Path == "" || d.Path == f.Path)
+	case *evidence.AddressRefused:
+		return d.Call == f.Call && d.Errno == f.Errno
+	case *evidence.InotifyRefused:
+		return d.Call == f.Call && d.Errno == f.Errno
+	}
+	return false
 }
 
 // everyday is what children do all the time.
