@@ -75,7 +75,7 @@ func caseOfObservations(all []*evidence.Observation) (c *evidence.Case, ended bo
 	c = &evidence.Case{
 		ID: ulid.Make().String(), Kind: evidence.CaseWarning, OpenedAt: all[0].Time(), Descry: descryVersion(), Counters: map[string]int64{},
 	}
-	from, to := all[0].Time(), all[len(all)-1].Time()
+	from := all[0].Time()
 	for _, o := range all {
 		switch d := o.Detail.(type) {
 		case *evidence.RunStarted:
@@ -83,7 +83,8 @@ func caseOfObservations(all []*evidence.Observation) (c *evidence.Case, ended bo
 			c.Subject = evidence.Subject{Node: d.Node, Command: d.Command, PID: o.PID}
 			c.Host = evidence.Host{Kernel: d.Kernel, Arch: d.Arch}
 		case *evidence.RunEnded:
-			ended, to = true, o.Time()
+			ended = true
+			to := o.Time()
 			c.Kind = evidence.CaseDeath
 			c.Death = &evidence.Death{
 				At: o.Time(), BootNanos: o.BootNanos, PID: o.PID, ExitCode: d.ExitCode, Signal: d.Signal,

@@ -49,7 +49,6 @@ type Config struct {
 type Set struct {
 	env    *env
 	self   int
-	way    Way
 	status []Status
 	links  []link.Link
 	iters  map[string]*link.Iter
