@@ -126,7 +126,9 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 	}
 	switch d := o.Detail.(type) {
 	case *evidence.Exit:
-		return o.PID != main && (d.ExitCode == 0 || d.Signal == 0 && explained(c))
+		return o.PID != main && (d.ExitCode == 0 || d.Signal == 0 && told(c))
+	case *evidence.Stdio:
+		return d.Action == "replaced" // put there on purpose
 	case *evidence.ExecFailed: // on the way along PATH
 		return d.Errno == evidence.ENOENT && !slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
 			e, ok := later.Detail.(*evidence.Exit)
@@ -195,6 +197,11 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		out = append(out, r)
 	}
 	return out
+}
+
+// told says whether a cause was found that is more than how it ended.
+func told(c *evidence.Case) bool {
+	return len(c.Findings) > 0 && c.Findings[0].Cause != "exit-error" && c.Findings[0].Cause != "killed" && c.Findings[0].Cause != "finished"
 }
 
 // tells says whether an observation of its own tells of that failed call.
