@@ -102,6 +102,30 @@ for soft, fds in (1000, [3, 5, 11, 12, 13, 14, 15, 16, 17, 40, 900]), (4000, [39
 	}
 }
 
+// ForkExec moves descriptors behind the highest that it is given: none inherited may be there.
+func TestLauncherFiles(t *testing.T) {
+	control, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(control)
+	for _, inherited := range [][]int{nil, {3}, {3, 4, 5}, {control + 2, control + 7}, {193, 195, 197, 203}} {
+		files, high, err := launcherFiles([3]int{190, 191, -1}, control, inherited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(high)
+		if n := len(files) - 1; slices.Contains(inherited, n) || files[n] != uintptr(high) || high <= 191 || files[2] != ^uintptr(0) {
+			t.Errorf("%v beside %v", files, inherited)
+		}
+		for _, fd := range inherited {
+			if fd > high && fd <= high+2 {
+				t.Errorf("%d is right behind %d", fd, high)
+			}
+		}
+	}
+}
+
 // A parent such as Python or Node.js gives /dev/null read-write on purpose: that is not closed.
 func TestNullIsNotClosed(t *testing.T) {
 	needs(t, "python3")

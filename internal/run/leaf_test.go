@@ -83,7 +83,11 @@ func TestLeafStale(t *testing.T) {
 	if err := cat.Start(); err != nil {
 		t.Fatal(err)
 	}
-	removeStale(filepath.Dir(leaf.Path))
+	next, reason := NewLeaf()
+	if next == nil {
+		t.Fatal(reason)
+	}
+	next.Close()
 	if exists(stale) || !exists(busy) || !exists(fresh) || !exists(leaf.Path) {
 		t.Error(exists(stale), exists(busy), exists(fresh), exists(leaf.Path))
 	}

@@ -59,7 +59,9 @@ func exists(file string) bool {
 // mayExecute says whether file is one that a shell would execute.
 func mayExecute(file string) syscall.Errno {
 	var st unix.Stat_t
-	if err := unix.Stat(file, &st); err != nil {
+	if err := unix.Stat(file, &st); err == unix.EACCES {
+		return syscall.ENOENT // of a directory that this user may not search, shells say that it is not there
+	} else if err != nil {
 		return asErrno(err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {

@@ -320,16 +320,20 @@ func TestLinesStayWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
+	const blocks = 1000
 	for _, word := range []string{strings.Repeat("a", 43), strings.Repeat("b", 42)} {
 		// Raw descriptors: the pump closes them.
 		var in [2]int
 		if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := unix.Write(in[1], []byte(strings.Repeat(word+"\n", 1400))); err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(in[1])
+		program := os.NewFile(uintptr(in[1]), "program")
+		go func() {
+			defer program.Close()
+			for range blocks {
+				program.WriteString(strings.Repeat(word+"\n", 40)) // each is written whole
+			}
+		}()
 		out, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			t.Fatal(err)
@@ -353,7 +357,7 @@ func TestLinesStayWhole(t *testing.T) {
 			t.Fatalf("torn line %q", line)
 		}
 	}
-	if lines != 2800 {
+	if lines != 2*40*blocks {
 		t.Errorf("%d lines", lines)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,6 +58,29 @@ func TestSignalsOnce(t *testing.T) {
 	if !r.Interrupted || !slices.Contains(r.Signals, SignalSeen{syscall.SIGINT, 10, 10}) || !slices.Contains(r.Signals, SignalSeen{40, 10, 10}) || !slices.Contains(r.Signals, SignalSeen{syscall.SIGPWR, 0, 1}) {
 		t.Errorf("%+v", r.Signals)
 	}
+}
+
+// The relay is slow to say what it got: the answer is right all the same.
+func TestSlowRelay(t *testing.T) {
+	p, pid := startCounting(t, t.TempDir()+"/result")
+	watcher := p.Process.Pid
+	relay := relayOf(t, watcher)
+	for range 10 {
+		unix.Kill(relay, syscall.SIGSTOP)
+		eventually(t, "the relay is stopped", func() bool { return isStopped(relay) })
+		unix.Kill(-watcher, syscall.SIGINT)
+		time.Sleep(2 * groupWait) // to be late, which is the point; no event shows it
+		unix.Kill(relay, syscall.SIGCONT)
+		if got := p.line(t); got != "got 2" {
+			t.Fatal(got)
+		}
+		unix.Kill(watcher, syscall.SIGTERM)
+		if got := p.line(t); got != "got 15" {
+			t.Fatalf("%q: passed on although the group got it", got)
+		}
+	}
+	unix.Kill(pid, syscall.SIGALRM)
+	p.Wait()
 }
 
 // Killed together with the whole group by one that also sends to the watcher alone, as timeout(1)
