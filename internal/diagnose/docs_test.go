@@ -1,16 +1,22 @@
 package diagnose
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/report"
 )
 
 func TestDocsAreCurrent(t *testing.T) {
 	dir := filepath.Join("..", "..", "docs", "causes")
-	pages, err := Docs(os.DirFS("testdata"))
+	pages, err := Docs(os.DirFS("testdata"), func(w io.Writer, c *evidence.Case) error {
+		return report.Terminal(w, c, report.Options{Width: 100})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

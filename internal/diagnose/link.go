@@ -185,7 +185,7 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 		return ""
 	case isLast && own <= atOnce && !lived && word == saysNothing:
 		// It may have got over the error and ended for a reason of which nothing was seen.
-		if len(v.text.last) > 0 || kind == descriptors && !v.full() {
+		if said := v.text.said(); said != "" && !consequence.MatchString(said) || kind == descriptors && !v.full() {
 			return evidence.Likely
 		}
 		return evidence.Certain

@@ -110,7 +110,7 @@ func made() []madeCase {
 	}
 	add("fd-limit/positive-other-thread", "fd-limit likely", mk("/srv/cart").at(59.99, 4250, refusedFD("accept4", 1, 64)).table(64, 64, 4096).
 		fails(4250, false, call(10, "accept4", e.EMFILE, 3, "")).fails(tid, true).stderr("replication does not make progress\n").exits(5))
-	add("fd-limit/positive-own-words", "fd-limit likely", mk("/srv/cart").at(59.99, tid, refusedFD("socket", 1, 300)).table(300, 300, 4096, closeWait(290)).
+	add("fd-limit/positive-own-words", "fd-limit certain", mk("/srv/cart").at(59.99, tid, refusedFD("socket", 1, 300)).table(300, 300, 4096, closeWait(290)).
 		fails(tid, true, call(0.2, "socket", e.EMFILE, -1, "")).stderr("query failed: connection refused by backend\n").exits(4))
 	add("fd-limit/positive-in-message", "fd-limit likely", mk("/srv/cart").at(59.99, tid, &e.FDRefused{Call: "recvmsg", Errno: e.EMFILE, Count: 1, Open: 48, SoftLimit: 48, InMessage: true}).table(48, 48, 4096).
 		fails(tid, true).stderr("supervisor handed over 3 of 10 listeners\n").exits(8))

@@ -182,7 +182,7 @@ var errnoWords = map[evidence.Errno][]string{
 
 // consequence is what a program makes of an error that it does not name: it could not resolve,
 // open, load or connect, or used what it did not get.
-var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
+var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|unreachable|refused|offline|backend|upstream|listen\w*|bind\w*|ports?|address\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
 
 // names says whether the last words name an error by one of words. Another error that they name
 // counts where the kernel saw it as well: programs put their own words to things.

@@ -4,10 +4,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/descry-dev/descry/internal/diagnose"
+	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/report"
 )
 
 func main() {
@@ -18,7 +21,9 @@ func main() {
 }
 
 func write(dir string) error {
-	pages, err := diagnose.Docs(os.DirFS("testdata"))
+	pages, err := diagnose.Docs(os.DirFS("testdata"), func(w io.Writer, c *evidence.Case) error {
+		return report.Terminal(w, c, report.Options{Width: 100})
+	})
 	if err != nil {
 		return err
 	}
