@@ -239,7 +239,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	if (exit_has_group_dead) {
 		if (!(ctx[1] & 1))
 			return 0;
-	} else if (sig->live.counter != 0) {
+	} else if (FAR(sig, live.counter) != 0) {
 		return 0;
 	}
 	q = *p;
