@@ -146,6 +146,18 @@ func TestNobodyReadsTheReport(t *testing.T) {
 	if code := w.ProcessState.ExitCode(); code != 141 && code != 3 {
 		t.Errorf("%v, want the program's own exit code", w.ProcessState)
 	}
+
+	w = exec.Command("descry", "run", "--report", "no/such/directory", "--", "true")
+	if r, stderr, err = os.Pipe(); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Stderr = stderr
+	w.Run()
+	stderr.Close()
+	if code := w.ProcessState.ExitCode(); code != 125 {
+		t.Errorf("%v, want exit code 125", w.ProcessState)
+	}
 }
 
 // descry is killed while the program runs: the program does not notice, and what was kept is read,

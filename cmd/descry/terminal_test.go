@@ -170,3 +170,19 @@ func TestInterruptFromTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// A warning while the terminal is the program's ends its line as that needs it.
+func TestWarningAtATerminal(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("needs bash: a shell that opens descriptors above 9")
+	}
+	s := at(t, 200, nil, "run", "--no-probes", "--tty", "--", "bash", "-c",
+		`ulimit -n 60; for i in {1..54}; do exec {fd}</dev/null; read -t 0.1 x && break; done; read x`)
+	s.wait("descry: descriptors grow", 1)
+	s.type_("\r\r")
+	_, shown := s.end()
+	_, rest, _ := strings.Cut(shown, "descry: descriptors grow")
+	if line, _, _ := strings.Cut(rest, "\n"); !strings.HasSuffix(line, "\r") || strings.HasSuffix(line, "\r\r") || !strings.Contains(line, "of 60") {
+		t.Errorf("the warning is %q", line)
+	}
+}
