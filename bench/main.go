@@ -2,7 +2,7 @@
 // alternating within one run. It needs root, and redis-server, redis-benchmark, nginx, wrk and bpftrace
 // from Debian; a measurement whose program is missing says so.
 //
-//	make bench                       everything, about 12 minutes
+//	make bench                       everything, about 7 minutes
 //	go run ./bench -only redis -runs 9
 package main
 
