@@ -7,6 +7,7 @@
 
 #define FD_SETSIZE 1024
 #define SET_BYTES (FD_SETSIZE / 8)
+#define SET_CHUNK (SET_BYTES + 16) /* glibc's block for one fd_set, header included */
 #define SELECT_PAGES 5
 #define SELECT_WHOLE 8
 #define MAX_BEYOND 336 /* words of 64 descriptors that are looked at: up to descriptor 21,503 */
@@ -57,7 +58,9 @@ static __always_inline bool header_ok(struct memory *m, __u64 at, __u64 size)
 /*
  * chunk_size gives the usable bytes of glibc's block that begins at the set, by the header before
  * it; 0 where there is none to trust. A set inside a larger block has its neighbour's bytes there:
- * hence the header behind the block must be right, too, and the one behind that.
+ * hence the header behind the block must be right, too, and the one behind that. But not where the
+ * header says just what malloc(sizeof(fd_set)) gives: the one behind is then what an overflow has
+ * overwritten, if only by the kernel's own answer, and a neighbour's word has no reason to be that.
  */
 __noinline long chunk_size(struct memory *m, __u64 at)
 {
@@ -73,6 +76,8 @@ __noinline long chunk_size(struct memory *m, __u64 at)
 	}
 	if (at < m->start_brk + 16 || at >= m->brk || size < 32 || !header_ok(m, at - 16, h[1] & ~1ULL))
 		return 0;
+	if ((h[1] & ~5ULL) == SET_CHUNK)
+		return SET_CHUNK - 8;
 	next = at - 16 + size;
 	if (next + 16 > m->brk || bpf_probe_read_user(n, sizeof(n), (void *)next))
 		return 0;

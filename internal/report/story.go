@@ -306,7 +306,10 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 	case *evidence.AddressRefused:
 		return fmt.Sprintf("%s(%s) refused: %s", clean(d.Call), middle(clean(d.Address), 50), d.Errno), d.Call + d.Address + d.Errno.String(), 45
 	case *evidence.SelectBeyond:
-		s := fmt.Sprintf("%s() with nfds %d", clean(d.Call), d.NFDs)
+		s := clean(d.Call) + "() beyond FD_SETSIZE" // a count alone says no more
+		if d.NFDs != 0 {
+			s = fmt.Sprintf("%s() with nfds %d", clean(d.Call), d.NFDs)
+		}
 		switch {
 		case d.Proof == "bit beyond the set":
 			s += fmt.Sprintf(", the bit of descriptor %d is set beyond the set", d.BitFD)
