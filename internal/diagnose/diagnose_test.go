@@ -208,8 +208,8 @@ func TestSymptoms(t *testing.T) {
 		"select-overflow/positive-overlap-crash": "garbled-output no-output",
 		"output-stalled/bystander-own-bug":       "torn-output",
 		"stdio-replaced/bystander-crash":         "no-output",
-		"fd-limit/positive-python":               "",
-		"killed/positive-sigkill":                "",
+		"fd-limit/positive-real-python-files":    "",
+		"killed/positive-real-c-sigkill":         "",
 	} {
 		c := load(t, filepath.Join("testdata", file+".json"))
 		Judge(c)

@@ -124,8 +124,6 @@ func ruleInvalidAccess(v *View) *evidence.Finding {
 		for i, c := range of[*evidence.SignalCaught](v) {
 			o := &v.Case.Timeline[i]
 			said := v.Code == 128+int32(c.Signal) || v.text.find(4, "Segmentation fault", "segmentation fault", "segfault", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "signal 11") != ""
-			// A handler that does nothing but end the process does it at once.
-			said = said || v.End-o.BootNanos < second/1000
 			if said && isFault(c.Signal) && byKernel(&c.SignalFatal) && o.TID == v.endTID && v.endTID != 0 && v.End-o.BootNanos < soon && c.Count <= 1 {
 				f, at, conf = &c.SignalFatal, i, evidence.Likely
 			}

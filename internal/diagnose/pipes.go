@@ -144,7 +144,7 @@ func ruleOutputStalled(v *View) *evidence.Finding {
 	switch {
 	case word == saysIt && gap < window:
 		conf = evidence.Certain
-	case word == saysNothing && gap < atOnce && (len(v.text.last) == 0 || w.FD == 1 && v.untaken("stdout") && v.text.silent("stderr")):
+	case word == saysNothing && gap < atOnce && (len(v.text.last) == 0 || w.FD == 1 && (v.untaken("stdout") || w.Count >= 3) && v.text.silent("stderr")):
 		conf = evidence.Likely // it gave up without a word
 	}
 	if conf == "" {

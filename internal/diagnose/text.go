@@ -162,13 +162,13 @@ const (
 
 // errnoWords are the ways in which programs say an error.
 var errnoWords = map[evidence.Errno][]string{
-	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "os error 24", "Error 24"},
-	evidence.ENFILE:        {"Too many open files in system", "too many open files in system", "ENFILE", "File table overflow", "Errno 23", "os error 23"},
-	evidence.EADDRINUSE:    {"Address already in use", "address already in use", "EADDRINUSE", "Address in use", "Errno 98", "os error 98", "in use by another"},
-	evidence.EADDRNOTAVAIL: {"Cannot assign requested address", "cannot assign requested address", "EADDRNOTAVAIL", "Address not available", "address not available", "Errno 99", "os error 99"},
-	evidence.EPIPE:         {"Broken pipe", "broken pipe", "EPIPE", "Errno 32", "os error 32"},
-	evidence.EAGAIN:        {"Resource temporarily unavailable", "resource temporarily unavailable", "EAGAIN", "could not complete without blocking", "Errno 11", "os error 11"},
-	evidence.ENOSPC:        {"No space left on device", "no space left on device", "ENOSPC", "Errno 28", "os error 28"},
+	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "errno 24", "errno=24", "os error 24", "Error 24"},
+	evidence.ENFILE:        {"Too many open files in system", "too many open files in system", "ENFILE", "File table overflow", "Errno 23", "errno 23", "errno=23", "os error 23"},
+	evidence.EADDRINUSE:    {"Address already in use", "address already in use", "EADDRINUSE", "Address in use", "Errno 98", "errno 98", "errno=98", "os error 98", "in use by another"},
+	evidence.EADDRNOTAVAIL: {"Cannot assign requested address", "cannot assign requested address", "EADDRNOTAVAIL", "Address not available", "address not available", "Errno 99", "errno 99", "errno=99", "os error 99"},
+	evidence.EPIPE:         {"Broken pipe", "broken pipe", "EPIPE", "Errno 32", "errno 32", "errno=32", "os error 32"},
+	evidence.EAGAIN:        {"Resource temporarily unavailable", "resource temporarily unavailable", "EAGAIN", "could not complete without blocking", "Errno 11", "errno 11", "errno=11", "os error 11"},
+	evidence.ENOSPC:        {"No space left on device", "no space left on device", "ENOSPC", "Errno 28", "errno 28", "errno=28", "os error 28"},
 	evidence.ENOENT:        {"No such file or directory", "no such file or directory", "ENOENT"},
 	evidence.EACCES:        {"Permission denied", "permission denied", "EACCES"},
 	evidence.EPERM:         {"Operation not permitted", "operation not permitted", "EPERM"},
