@@ -119,7 +119,8 @@ type found struct {
 	s          *Scenario
 	cause      string
 	confidence evidence.Confidence
-	problems   []string
+	problems   []string // each fails the test
+	less       []string // said less than there is to say: bounded over all, see enough
 
 	unprivileged bool
 }
