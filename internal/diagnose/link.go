@@ -82,6 +82,8 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 			// A runtime that writes its report meets the error again; the call that the report names is the one.
 			named := 0
 			switch {
+			case len(c.Path) > 1 && v.text.final != nil && strings.Contains(v.text.final.msg, c.Path):
+				named = 3 // the error's own message, not a frame's file
 			case len(c.Path) > 1 && strings.Contains(said, c.Path):
 				named = 2
 			case saysCall(said, c.Call):
@@ -192,7 +194,7 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 	case isLast && own <= atOnce:
 		return evidence.Likely
 	case isLast && own <= soon && !lived:
-		if word == saysNothing && len(v.text.last) > 0 {
+		if said := v.text.said(); word == saysNothing && said != "" && !consequence.MatchString(said) {
 			return evidence.Possible // it spoke, and not of that
 		}
 		return evidence.Likely
