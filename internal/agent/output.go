@@ -56,7 +56,7 @@ func (f *flight) garbage(i int) {
 	for _, span := range f.spans {
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
-		if offset == 0 && streams[i] == run.Stdout {
+		if span.Offset == 0 && streams[i] == run.Stdout { // from the first byte on, or the first behind a gap
 			f.binary = true
 		}
 		f.turned = f.turned || !f.binary || streams[i] != run.Stdout

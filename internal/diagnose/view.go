@@ -315,7 +315,7 @@ func (v *View) findHow() {
 		}
 	case s == evidence.SIGXCPU || s == evidence.SIGXFSZ:
 		v.How = endResource
-		if outside || self {
+		if (outside || self) && !v.sentByKernel(s) { // the kernel's own SIGXFSZ looks self-sent
 			v.How = endOutside
 		}
 	case s == 14 || s == 26 || s == 27: // SIGALRM, SIGVTALRM, SIGPROF
@@ -338,6 +338,16 @@ func (v *View) findHow() {
 	} else if v.How == endOutside {
 		v.findSender()
 	}
+}
+
+// sentByKernel says that the kernel was seen to send s.
+func (v *View) sentByKernel(s evidence.Signal) bool {
+	for _, sent := range of[*evidence.SignalSent](v) {
+		if sent.Signal == s && sent.Sender == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // caughtBefore looks for a fault (s, or any where s is 0) that the ending thread's handler caught
