@@ -239,6 +239,16 @@ func (p *process) line(t *testing.T) string {
 	}
 }
 
+// number is the pid at the start of text; 0 or -1 would be more than one process to send a signal to.
+func number(t *testing.T, text string) int {
+	t.Helper()
+	var pid int
+	if _, err := fmt.Sscan(text, &pid); err != nil || pid < 2 {
+		t.Fatalf("no pid in %q: %v", text, err)
+	}
+	return pid
+}
+
 // rest reads the output to its end.
 func (p *process) rest(t *testing.T) string {
 	t.Helper()

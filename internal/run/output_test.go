@@ -181,10 +181,7 @@ func childrenOf(t *testing.T, pid int) (pids []int) {
 func TestWatcherKilled(t *testing.T) {
 	p := start(t, "sh", "-c", "echo $$; read x; seq 200000; echo err >&2; echo last $x")
 	p.Stderr = nil
-	command, err := strconv.Atoi(p.line(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	command := number(t, p.line(t))
 	relay := relayOf(t, p.Process.Pid)
 	p.Process.Kill()
 	p.Process.Wait()

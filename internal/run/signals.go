@@ -210,7 +210,8 @@ func stopSelf(sig syscall.Signal) {
 	// To this very thread, so that it has happened when the call returns.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// signal.Reset would leave the runtime's handler.
+	// signal.Reset would leave the runtime's handler. A second Ctrl-Z before the handler is back stops
+	// this process at once, as it does the rest of the group.
 	caught, err := getSigaction(int(syscall.SIGTSTP))
 	if err != nil {
 		return

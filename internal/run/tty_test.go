@@ -1,7 +1,6 @@
 package run
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -137,7 +136,6 @@ func TestTerminalInterrupt(t *testing.T) {
 func TestInterruptFromTerminal(t *testing.T) {
 	result := t.TempDir() + "/result"
 	term := startInTerminal(t, "-result", result, self(t), "count-signals")
-	var pid int
 	term.expect(t, "pid ")
 	for i := 1; i <= 4; i++ {
 		term.typed("\x03")
@@ -146,8 +144,7 @@ func TestInterruptFromTerminal(t *testing.T) {
 	term.mu.Lock()
 	_, after, _ := strings.Cut(term.seen.String(), "pid ")
 	term.mu.Unlock()
-	fmt.Sscan(after, &pid)
-	unix.Kill(pid, syscall.SIGALRM)
+	unix.Kill(number(t, after), syscall.SIGALRM)
 	term.Wait()
 	if n := strings.Count(term.seen.String(), "got 2"); n != 4 || term.ProcessState.ExitCode() != 0 {
 		t.Errorf("%d interrupts, %v", n, term.ProcessState)
@@ -171,12 +168,10 @@ func TestTerminalWatcherKilled(t *testing.T) {
 	if term.settings(t) == term.before {
 		t.Fatal("the outer terminal is not raw")
 	}
-	var watcher int
 	term.mu.Lock()
 	_, after, _ := strings.Cut(term.seen.String(), "ready ")
 	term.mu.Unlock()
-	fmt.Sscan(after, &watcher)
-	unix.Kill(watcher, syscall.SIGKILL)
+	unix.Kill(number(t, after), syscall.SIGKILL)
 	term.expect(t, "shell back")
 	eventually(t, "the terminal is restored", func() bool { return term.settings(t) == term.before })
 	if err := os.WriteFile(fifo, []byte("word\n"), 0); err != nil {
