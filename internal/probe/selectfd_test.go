@@ -4,9 +4,6 @@ package probe
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -98,7 +95,7 @@ func childSelect(args []string) {
 		doSelect(aboveSetSize+1, b[0], 0, 0)
 	case "inside": // a set inside a larger block: what is before it is no header
 		b := heapOf(0x410, 0x410)
-		*(*uint64)(atAddr(b[0] + 8)) = 0x91
+		*(*uint64)(atAddr(b[0] + 8)) = 0x81
 		doSelect(aboveSetSize+1, b[0]+16, 0, 0)
 	case "bit":
 		setBit(mem, aboveSetSize)
@@ -196,67 +193,9 @@ func TestSelect(t *testing.T) {
 	})
 }
 
-const selectC = `
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/select.h>
-#include <unistd.h>
-
-struct server { long before[4]; fd_set in; long between[64]; fd_set out; long after[64]; };
-static struct { fd_set in; long room[64]; } global;
-
-int main(int argc, char **argv)
-{
-	struct rlimit l;
-	struct timeval tv = {0, 0};
-	int p[2], fd = 1100;
-	getrlimit(RLIMIT_NOFILE, &l);
-	l.rlim_cur = 2000;
-	if (setrlimit(RLIMIT_NOFILE, &l) || pipe(p) || dup2(p[0], fd) < 0) return 2;
-	for (volatile int i = 0; i < 100; i++) free(malloc(i * 24)); /* a used heap */
-	if (!strcmp(argv[1], "malloc")) {
-		fd_set *in = malloc(sizeof(fd_set)), *next = malloc(1000);
-		FD_ZERO(in);
-		next[0] = next[0];
-		return select(fd + 1, in, 0, 0, &tv) < -1;
-	} else if (!strcmp(argv[1], "calloc")) {
-		fd_set *in = calloc(fd / 64 + 1, 8);
-		return select(fd + 1, in, 0, 0, &tv) < -1;
-	} else if (!strcmp(argv[1], "large")) { /* a mapping of its own */
-		fd_set *in = calloc(1, 1 << 20);
-		return select(fd + 1, in, 0, 0, &tv) < -1;
-	} else if (!strcmp(argv[1], "struct")) {
-		struct server *s = calloc(1, sizeof(*s));
-		return select(fd + 1, &s->in, &s->out, 0, &tv) < -1;
-	} else if (!strcmp(argv[1], "stack")) {
-		struct { fd_set in, out; long room[64]; } s;
-		memset(&s, 0, sizeof(s));
-		return select(fd + 1, &s.in, &s.out, 0, &tv) < -1;
-	} else if (!strcmp(argv[1], "data")) {
-		((char *)&global.in)[fd / 8] |= 1 << fd % 8;
-		return select(FD_SETSIZE, &global.in, 0, 0, &tv) < -1;
-	}
-	return 3;
-}
-`
-
 // Real programs with glibc's malloc.
 func TestSelectInC(t *testing.T) {
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("needs gcc: ", err)
-	}
-	dir := t.TempDir()
-	src, bin := filepath.Join(dir, "s.c"), filepath.Join(dir, "s")
-	if err := os.WriteFile(src, []byte(selectC), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(gcc, "-O1", "-o", bin, src).CombinedOutput(); err != nil {
-		t.Fatalf("gcc: %v\n%s", err, out)
-	}
+	bin := compiled(t, "select")
 	w := openWay(t, SysExit)
 	for how, want := range map[string]struct {
 		proof, where string
