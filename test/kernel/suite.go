@@ -97,8 +97,11 @@ func (b *builder) compile(ctx context.Context, s *suite) error {
 			continue
 		}
 		bin := filepath.Join(b.work, path.Base(s.name)+"-"+path.Base(name))
-		if _, err := output(ctx, "gcc", "-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "-static", "-o", bin, f.src); err != nil {
-			return fmt.Errorf("compile %s for the machine (this needs gcc and libc6-dev): %w", f.src, err)
+		if b.built[bin] == "" {
+			if _, err := output(ctx, "gcc", "-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "-static", "-o", bin, f.src); err != nil {
+				return fmt.Errorf("compile %s for the machine (this needs gcc and libc6-dev): %w", f.src, err)
+			}
+			b.built[bin] = bin
 		}
 		s.data = append(s.data, file{bin, strings.TrimSuffix(f.dst, ".c")})
 	}
