@@ -61,7 +61,6 @@ var onlyIn = []struct{ prefix, place, why string }{
 	{"database/sql", "internal/store", "SQL stays in store, which only the server uses"},
 	{"github.com/spf13/cobra", "cmd/", "flags are read in cmd and become one Config; nothing below reads them"},
 	{"flag", "cmd/", "flags are read in cmd and become one Config; nothing below reads them"},
-	{"github.com/go-delve/delve", "internal/symbol", "unwinding stays in symbol"},
 }
 
 // neverIn maps a command to what must not be linked into it, however deep.
