@@ -196,7 +196,9 @@ func TestExecFailed(t *testing.T) {
 		if err := os.WriteFile(file, []byte("no program"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		k := w.start("launch", file)
+		k := command(t, "launch", file)
+		k.says = true
+		w.run(k)
 		w.done(k)
 		whole := map[string]int{}
 		for _, f := range ofKind[*evidence.ExecFailed](w, k.pid) {

@@ -55,15 +55,38 @@ static __always_inline bool header_ok(struct memory *m, __u64 at, __u64 size)
 	return !(size & 0xe) && size >= 16 && size <= m->brk - at;
 }
 
+#define MAX_BLOCKS (1 << 16)
+
+struct heap_walk {
+	__u64 at, end;
+	bool broken;
+};
+
+static long next_block(__u32 i, struct heap_walk *w)
+{
+	__u64 h[2];
+
+	if (w->at >= w->end)
+		return 1;
+	if (bpf_probe_read_user(h, sizeof(h), (void *)w->at) || h[1] & 0xe || h[1] < 32) {
+		w->broken = true;
+		return 1;
+	}
+	w->at += h[1] & ~1ULL;
+	return 0;
+}
+
 /*
  * chunk_size gives the usable bytes of glibc's block that begins at the set, by the header before
- * it; 0 where there is none to trust. A set inside a larger block has its neighbour's bytes there:
- * hence the header behind the block must be right, too, and the one behind that. But not where the
- * header says just what malloc(sizeof(fd_set)) gives: the one behind is then what an overflow has
- * overwritten, if only by the kernel's own answer, and a neighbour's word has no reason to be that.
+ * it; 0 where there is none to trust. A set inside a larger block has its neighbour's bytes there.
+ * If they say that the block is large enough, it is believed when the headers behind it are right,
+ * too. If they say that it is too small, nothing behind it can be asked: select has just written
+ * there. Then the block must be found by going from header to header from the heap's start; in a
+ * heap too large for that, only the very size that malloc(sizeof(fd_set)) gives is believed.
  */
-__noinline long chunk_size(struct memory *m, __u64 at)
+__noinline long chunk_size(struct memory *m, __u64 at, __u64 need)
 {
+	struct heap_walk w = {};
 	__u64 h[2], n[2], size, next;
 
 	if (!m || !at || at & 15 || bpf_probe_read_user(h, sizeof(h), (void *)(at - 16)))
@@ -76,8 +99,14 @@ __noinline long chunk_size(struct memory *m, __u64 at)
 	}
 	if (at < m->start_brk + 16 || at >= m->brk || size < 32 || !header_ok(m, at - 16, h[1] & ~1ULL))
 		return 0;
-	if ((h[1] & ~5ULL) == SET_CHUNK)
-		return SET_CHUNK - 8;
+	if (size - 8 < need) {
+		w.at = (m->start_brk + 15) & ~15ULL;
+		w.end = at - 16;
+		bpf_loop(MAX_BLOCKS, next_block, &w, 0);
+		if (w.at != w.end && (w.broken || w.at > w.end || size != SET_CHUNK))
+			return 0;
+		return size - 8;
+	}
 	next = at - 16 + size;
 	if (next + 16 > m->brk || bpf_probe_read_user(n, sizeof(n), (void *)next))
 		return 0;
@@ -167,10 +196,11 @@ static __always_inline void look_at_sets(struct proc *p, void *regs)
 	struct mm_struct *mm = BPF_CORE_READ(t, mm);
 	struct fdtable *fdt = fdt_of(t);
 	__s32 nfds = arg1(regs), highest = -1, bit = 0;
-	__u64 sets[3] = {arg2(regs), arg3(regs), arg4(regs)}, need, d, near = 0, n, max;
+	__u64 sets[3] = {arg2(regs), arg3(regs), arg4(regs)}, need = 0, d, near = 0, n, max;
 	struct count_key k = {.pid = p->pid, .type = EV_SELECT, .nr = call_nr(regs)};
 	__s64 chunk[3] = {};
 	__u32 proof = PROOF_NONE;
+	bool look = false;
 	struct select_event *e;
 	struct memory m = {};
 
@@ -208,14 +238,17 @@ static __always_inline void look_at_sets(struct proc *p, void *regs)
 		}
 		if (near && near < need)
 			proof = PROOF_OVERLAP;
+		look = !(p->flags & PROC_SELECT_PROVEN);
+	}
+	n = count(&k, 0);
+	if (look && n < SELECT_WHOLE) { /* only now and then: a heap can have many blocks */
 #pragma unroll
 		for (int i = 0; i < 3; i++) {
-			chunk[i] = chunk_size(&m, sets[i]);
+			chunk[i] = chunk_size(&m, sets[i], need);
 			if (chunk[i] && chunk[i] < need && !proof)
 				proof = PROOF_BLOCK;
 		}
 	}
-	n = count(&k, 0);
 	if (proof && __sync_fetch_and_or(&p->flags, PROC_SELECT_PROVEN) & PROC_SELECT_PROVEN)
 		proof = PROOF_NONE; /* it was told before; only to go on counting */
 	if (n >= SELECT_WHOLE && !proof)

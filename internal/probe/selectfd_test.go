@@ -95,8 +95,22 @@ func childSelect(args []string) {
 		doSelect(aboveSetSize+1, b[0], 0, 0)
 	case "inside": // a set inside a larger block: what is before it is no header
 		b := heapOf(0x410, 0x410)
-		*(*uint64)(atAddr(b[0] + 8)) = 0x81
+		*(*uint64)(atAddr(b[0] + 8)) = 0x91
 		doSelect(aboveSetSize+1, b[0]+16, 0, 0)
+	case "dense": // the next block's header names open descriptors, so select overwrites it
+		for fd := 1088; fd < aboveSetSize+10; fd++ {
+			if fd < aboveSetSize-1 || fd > aboveSetSize {
+				must(unix.Dup3(p[0], fd, 0))
+			}
+		}
+		b := heapOf(0x90, 0x90, 0x410)
+		doSelect(aboveSetSize+10, b[0], 0, 0)
+		for fd := aboveSetSize + 1; fd < aboveSetSize+10; fd++ {
+			must(unix.Close(fd))
+		}
+		if *(*uint64)(atAddr(b[1] - 8)) == 0x91 {
+			panic("the header was not overwritten")
+		}
 	case "bit":
 		setBit(mem, aboveSetSize)
 		doSelect(1024, mem, 0, 0)
@@ -111,7 +125,7 @@ func childSelect(args []string) {
 		doSelect(1024, mem, 0, 0)
 	case "neighbour": // behind the set is the next one
 		setBit(mem+128, aboveSetSize-1024)
-		must(unix.Dup3(p[0], aboveSetSize-1024, 0))
+		must(unix.Dup3(p[1], aboveSetSize-1024, 0)) // which can be written to, so the bit stays
 		doSelect(1024, mem, mem+128, 0)
 	case "low":
 		for range 1000 {
@@ -144,6 +158,7 @@ func TestSelect(t *testing.T) {
 		"block":     {whole: 1, proof: "heap block too small", calls: 1, chunk: 0x88, where: "heap"},
 		"bigblock":  {whole: 1, calls: 1, chunk: 0x98, where: "heap"},
 		"inside":    {whole: 1, calls: 1, where: "heap"},
+		"dense":     {whole: 1, proof: "heap block too small", calls: 1, chunk: 0x88, where: "heap"},
 		"bit":       {whole: 1, proof: "bit beyond the set", calls: 2, bit: aboveSetSize, where: "other"},
 		"garbage":   {calls: 1},
 		"file":      {calls: 1},
@@ -167,11 +182,15 @@ func TestSelect(t *testing.T) {
 						proof = ""
 					}
 					nfds := int32(aboveSetSize + 1)
-					if c.bit != 0 {
+					highest := int64(aboveSetSize)
+					switch name {
+					case "bit":
 						nfds = 1024
+					case "dense":
+						nfds, highest = aboveSetSize+10, aboveSetSize+9
 					}
 					if s.Proof != proof || s.Distance != c.distance || s.ChunkSize[0] != c.chunk || s.Where[0] != c.where || s.BitFD != c.bit ||
-						s.Call != "pselect6" || s.NFDs != nfds || s.Highest != aboveSetSize || int(s.Count) != i+1 || s.Sets[0] == 0 {
+						s.Call != "pselect6" || s.NFDs != nfds || s.Highest != highest || int(s.Count) != i+1 || s.Sets[0] == 0 {
 						t.Errorf("%d: %+v, want %+v", i, s, c)
 					}
 					if s.Context == nil {
@@ -186,7 +205,7 @@ func TestSelect(t *testing.T) {
 			})
 		}
 		w.t = t
-		if n := w.Counters()[evidence.CountSelectBeyond]; n != 12+12+5+1 {
+		if n := w.Counters()[evidence.CountSelectBeyond]; n != 12+12+6+1 {
 			t.Errorf("%d counted", n)
 		}
 		w.bystander("select", "overlap")
@@ -202,6 +221,7 @@ func TestSelectInC(t *testing.T) {
 		chunk        int64
 	}{
 		"malloc": {"heap block too small", "heap", 136},
+		"dense":  {"heap block too small", "heap", 136},
 		"calloc": {"", "heap", 152},
 		"large":  {"", "other", 1<<20 + 4096 - 16},
 		"struct": {"", "heap", 0},

@@ -20,7 +20,8 @@ int main(int argc, char **argv)
 	l.rlim_cur = 2000;
 	if (setrlimit(RLIMIT_NOFILE, &l) || pipe(p) || dup2(p[0], fd) < 0) return 2;
 	for (volatile int i = 0; i < 100; i++) free(malloc(i * 24)); /* a used heap */
-	if (!strcmp(argv[1], "malloc")) {
+	while (!strcmp(argv[1], "dense") && dup(0) < fd); /* so that whatever bits are set are of open ones */
+	if (!strcmp(argv[1], "malloc") || !strcmp(argv[1], "dense")) {
 		fd_set *in = malloc(sizeof(fd_set)), *next = malloc(1000);
 		FD_ZERO(in);
 		next[0] = next[0];
