@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand"
 	"net"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -67,9 +69,11 @@ func TestText(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	// In one order: a line with stray controls of other kinds right before one that is parted by
+	// controls is a doubtful case.
 	var all []byte
-	for _, s := range texts {
-		all = append(all, s...)
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		all = append(all, texts[name]...)
 	}
 	if got := spans(all); len(got) != 0 {
 		t.Errorf("all in a row: %+v", got)
