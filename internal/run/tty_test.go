@@ -63,16 +63,17 @@ func startInTerminal(t *testing.T, args ...string) *terminal {
 	return term
 }
 
+func (term *terminal) shown() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return term.seen.String()
+}
+
 func (term *terminal) expect(t *testing.T, text string) {
 	t.Helper()
-	shown := func() string {
-		term.mu.Lock()
-		defer term.mu.Unlock()
-		return term.seen.String()
-	}
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(shown(), text); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(term.shown(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the terminal does not show %q but %q", text, shown())
+			t.Fatalf("the terminal does not show %q but %q", text, term.shown())
 		}
 	}
 }
@@ -141,12 +142,10 @@ func TestInterruptFromTerminal(t *testing.T) {
 		term.typed("\x03")
 		term.expect(t, strings.Repeat("got 2\r\n^C", i-1)+"got 2\r\n")
 	}
-	term.mu.Lock()
-	_, after, _ := strings.Cut(term.seen.String(), "pid ")
-	term.mu.Unlock()
+	_, after, _ := strings.Cut(term.shown(), "pid ")
 	unix.Kill(number(t, after), syscall.SIGALRM)
 	term.Wait()
-	if n := strings.Count(term.seen.String(), "got 2"); n != 4 || term.ProcessState.ExitCode() != 0 {
+	if n := strings.Count(term.shown(), "got 2"); n != 4 || term.ProcessState.ExitCode() != 0 {
 		t.Errorf("%d interrupts, %v", n, term.ProcessState)
 	}
 	if r := readResult(t, result); !r.Interrupted || !r.Merged {
@@ -168,9 +167,7 @@ func TestTerminalWatcherKilled(t *testing.T) {
 	if term.settings(t) == term.before {
 		t.Fatal("the outer terminal is not raw")
 	}
-	term.mu.Lock()
-	_, after, _ := strings.Cut(term.seen.String(), "ready ")
-	term.mu.Unlock()
+	_, after, _ := strings.Cut(term.shown(), "ready ")
 	unix.Kill(number(t, after), syscall.SIGKILL)
 	term.expect(t, "shell back")
 	eventually(t, "the terminal is restored", func() bool { return term.settings(t) == term.before })
