@@ -16,6 +16,9 @@ import (
 // two hundred, cost as much for each call that matters and take seconds to attach and to detach.
 // x64_sys_call exists since 6.9, and in the stable series of 2024 (5.15.154, 6.1.85, 6.6.26);
 // do_el0_svc since 4.20, but a program attaches to it since 6.4.
+//
+// The price: exit_group never returns through the trampoline, so the kernel keeps its page (4 KiB)
+// when the program is detached.
 var dispatcher = map[string]struct {
 	name  string
 	retAt uint32

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -24,6 +25,8 @@ func init() {
 	children["storm"] = childStorm
 	children["message"] = childMessage
 	children["inotify"] = childInotify
+	children["uring"] = childURing
+	children["enfile"] = childENFILE
 	children["grow"] = childGrow
 }
 
@@ -232,7 +235,7 @@ func TestStormIsCountedExactly(t *testing.T) {
 	})
 }
 
-// childMessage loses a descriptor that came in a message, and one that io_uring was to open.
+// childMessage loses a descriptor that came in a message.
 func childMessage([]string) {
 	runtime.LockOSThread()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
@@ -263,6 +266,113 @@ func TestRefusedInMessage(t *testing.T) {
 		}
 		if want := map[Way]int{SysExit: 0, Functions: 1}[w.way()]; lost != want {
 			t.Errorf("%d lost in messages, want %d", lost, want)
+		}
+	})
+}
+
+// childURing has io_uring open a file with no descriptor left: the call that asks for it succeeds.
+func childURing([]string) {
+	runtime.LockOSThread()
+	var p struct {
+		sqEntries, cqEntries, flags, _, _, features, _ uint32
+		_                                              [3]uint32
+		sq                                             struct {
+			head, tail, mask, entries, flags, dropped, array, _ uint32
+			_                                                   uint64
+		}
+		cq struct {
+			head, tail, mask, entries, overflow, cqes, flags, _ uint32
+			_                                                   uint64
+		}
+	}
+	fd, errno := raw(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&p)))
+	if errno != 0 {
+		fmt.Println("no io_uring:", errno)
+		return
+	}
+	ring, err := unix.Mmap(int(fd), 0, 65536, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	must(err)
+	sqes, err := unix.Mmap(int(fd), 0x10000000, 64, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	must(err)
+	fill(unix.O_RDONLY)
+	const opOpenAt = 18
+	sqes[0] = opOpenAt
+	le.PutUint32(sqes[4:], 0xffffff9c) // AT_FDCWD
+	le.PutUint64(sqes[16:], uint64(cstr("/dev/null")))
+	le.PutUint32(ring[p.sq.array:], 0)
+	le.PutUint32(ring[p.sq.tail:], 1)
+	if n, errno := raw(unix.SYS_IO_URING_ENTER, fd, 1, 1, 1 /* IORING_ENTER_GETEVENTS */); errno != 0 || n != 1 {
+		panic(fmt.Sprint("io_uring_enter: ", n, errno))
+	}
+	fmt.Println("result", int32(le.Uint32(ring[p.cq.cqes+8:])))
+}
+
+func TestRefusedInIOURing(t *testing.T) {
+	eachWay(t, func(t *testing.T, w *watch) {
+		k := w.program("uring")
+		if said := k.line(); said != fmt.Sprint("result ", -int(unix.EMFILE)) {
+			t.Skip("needs io_uring: ", said)
+		}
+		w.done(k)
+		seen := 0
+		for _, r := range ofKind[*evidence.FDRefused](w, k.pid) {
+			if r.Call == "io_uring_enter" {
+				seen++
+			}
+		}
+		if want := map[Way]int{SysExit: 0, Functions: 1}[w.way()]; seen != want {
+			t.Errorf("%d seen, want %d", seen, want)
+		}
+		want := map[Way]int64{SysExit: 1, Functions: 2}[w.way()] // the other one is that of fill
+		if _, e := w.exitOf(k.pid); e.RefusedFDs != want {
+			t.Errorf("%d counted, want %d", e.RefusedFDs, want)
+		}
+	})
+}
+
+// childENFILE opens what the machine still has, as a user whom its limit holds for.
+func childENFILE([]string) {
+	runtime.LockOSThread()
+	if _, err := raw(unix.SYS_SETRESUID, 65534, 65534, 65534); err != 0 {
+		panic(err)
+	}
+	path := cstr("/dev/null")
+	for n := 0; n < 5; {
+		_, err := raw(unix.SYS_OPENAT, ^uintptr(99), path, 0)
+		if err == unix.ENFILE {
+			n++
+		} else if err != 0 {
+			panic(err)
+		}
+	}
+}
+
+func TestRefusedByTheMachine(t *testing.T) {
+	if os.Getenv("DESCRY_VM") == "" {
+		t.Skip("needs the VM: fs.file-max is the whole machine's")
+	}
+	const limit = "/proc/sys/fs/file-max"
+	was, err := os.ReadFile(limit)
+	must(err)
+	defer func() { must(os.WriteFile(limit, was, 0)) }()
+	eachWay(t, func(t *testing.T, w *watch) {
+		nr, err := os.ReadFile("/proc/sys/fs/file-nr")
+		must(err)
+		used, err := strconv.Atoi(strings.Fields(string(nr))[0])
+		must(err)
+		k := command(t, "exec", "enfile")
+		k.says = true
+		must(os.WriteFile(limit, []byte(strconv.Itoa(used+100)), 0))
+		w.run(k)
+		w.done(k)
+		must(os.WriteFile(limit, was, 0))
+		seen := ofKind[*evidence.FDRefused](w, k.pid)
+		if len(seen) != 3 || seen[0].Errno != evidence.ENFILE || seen[0].Call != "openat" || seen[0].Path != "/dev/null" || seen[0].Open >= seen[0].SoftLimit {
+			t.Errorf("%d told of, first %+v; want 3 with ENFILE, openat", len(seen), seen)
+		}
+		c := w.Counters()
+		if c[evidence.CountFDRefused] != 5 || c[evidence.CountFDRefusedTable] != 5 {
+			t.Errorf("counters %v, want 5 of the machine's", c)
 		}
 	})
 }
