@@ -99,6 +99,7 @@ func jobs() error {
 		}
 	}
 	trouble("bring lo up", loopback())
+	trouble("be spared when memory is out", os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0))
 	for _, m := range spec.Modules {
 		trouble("load "+m, load(m))
 	}
@@ -135,6 +136,9 @@ func run(j wire.Job, line *os.File, trouble func(string, error)) int {
 	cmd.Env = append(os.Environ(), j.Env...)
 	err = cmd.Start()
 	w.Close()
+	if err == nil { // what the jobs suffer, this process must survive: see jobs
+		trouble("let the job be killed for memory", os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("0"), 0))
+	}
 	if err != nil {
 		trouble("start "+j.Argv[0], err)
 		return 125
