@@ -3,8 +3,10 @@
 package probe
 
 import (
+	"debug/elf"
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -216,7 +218,7 @@ func TestSelect(t *testing.T) {
 func TestSelectInC(t *testing.T) {
 	bin := compiled(t, "select")
 	w := openWay(t, SysExit)
-	for how, want := range map[string]struct {
+	wants := map[string]struct {
 		proof, where string
 		chunk        int64
 	}{
@@ -227,7 +229,17 @@ func TestSelectInC(t *testing.T) {
 		"struct": {"", "heap", 0},
 		"stack":  {"sets overlap", "stack", 0},
 		"data":   {"bit beyond the set", "data", 0},
-	} {
+	}
+	if static(bin) {
+		// The C library takes the first piece of the heap for its threads: where the blocks begin is
+		// not known then, and nothing is said of one whose neighbour was overwritten.
+		for _, how := range []string{"malloc", "dense"} {
+			want := wants[how]
+			want.proof, want.chunk = "", 0
+			wants[how] = want
+		}
+	}
+	for how, want := range wants {
 		t.Run(how, func(t *testing.T) {
 			w.t = t
 			k := w.start("become", bin, how)
@@ -241,4 +253,12 @@ func TestSelectInC(t *testing.T) {
 			}
 		})
 	}
+}
+
+// static says that a program asks for no loader.
+func static(bin string) bool {
+	f, err := elf.Open(bin)
+	must(err)
+	defer f.Close()
+	return !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
