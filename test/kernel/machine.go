@@ -200,7 +200,12 @@ func (m *machine) initramfs(to string, jobs []wire.Job) error {
 		a.add(dst, 0o644, mod.content)
 		spec.Modules = append(spec.Modules, dst)
 	}
+	there := map[string]bool{}
 	for _, f := range files {
+		if there[f.dst] { // a library of several programs
+			continue
+		}
+		there[f.dst] = true
 		b, err := os.ReadFile(f.src)
 		if err != nil {
 			return err

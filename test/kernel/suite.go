@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -83,29 +82,6 @@ func (b *builder) suites(ctx context.Context, pkgs []string) ([]suite, error) {
 		all = append(all, s)
 	}
 	return all, nil
-}
-
-// compile makes the C programs of a suite's testdata, each a single file, and puts them beside their
-// sources: there is no compiler in the machine. On another architecture there is none here either.
-func (b *builder) compile(ctx context.Context, s *suite) error {
-	if b.arch != runtime.GOARCH {
-		return nil
-	}
-	for _, f := range s.data {
-		name, isC := strings.CutSuffix(f.src, ".c")
-		if !isC {
-			continue
-		}
-		bin := filepath.Join(b.work, path.Base(s.name)+"-"+path.Base(name))
-		if b.built[bin] == "" {
-			if _, err := output(ctx, "gcc", "-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "-static", "-o", bin, f.src); err != nil {
-				return fmt.Errorf("compile %s for the machine (this needs gcc and libc6-dev): %w", f.src, err)
-			}
-			b.built[bin] = bin
-		}
-		s.data = append(s.data, file{bin, strings.TrimSuffix(f.dst, ".c")})
-	}
-	return nil
 }
 
 // command runs one program in the machine; its output and exit code are its own.

@@ -27,7 +27,7 @@ func TestRunExplains(t *testing.T) {
 	needMachine(t)
 	taxed := taxedChild(t)
 	for _, c := range []struct {
-		child   string
+		child   string // or a program of testdata
 		code    int
 		cause   string
 		prepare func(t *testing.T)
@@ -39,15 +39,22 @@ func TestRunExplains(t *testing.T) {
 			sysctl(t, "fs.inotify.max_user_instances", "3")
 			sysctl(t, "fs.inotify.max_user_watches", "5")
 		}},
+		{"overflow.c", 139, "select-overflow", func(*testing.T) {}},
 	} {
 		t.Run(c.child, func(t *testing.T) {
 			c.prepare(t)
 			report := filepath.Join(t.TempDir(), "case.json")
-			self, err := os.Executable()
+			program, err := os.Executable()
+			if name, isC := strings.CutSuffix(c.child, ".c"); isC && err == nil {
+				program, err = filepath.Abs(filepath.Join("testdata", name))
+				if _, err := os.Stat(program); err != nil {
+					t.Skip("needs gcc on the host, for the machine's architecture: ", err)
+				}
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := descry(t, "run", "--report", report, "--cases", t.TempDir(), "--", self)
+			cmd := descry(t, "run", "--report", report, "--cases", t.TempDir(), "--", program)
 			cmd.Env = append(os.Environ(), "GUEST_CHILD="+c.child)
 			var said bytes.Buffer
 			cmd.Stderr = &said
