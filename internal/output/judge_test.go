@@ -222,7 +222,7 @@ func TestCuttingMakesNoDifference(t *testing.T) {
 	var stream []byte
 	parts := [][]byte{random(200, 7), structures(), gzipped(t), make([]byte, 50), utf16le("some text of two bytes"), random(20, 8)}
 	r := rand.New(rand.NewSource(9))
-	for name := range texts {
+	for _, name := range slices.Sorted(maps.Keys(texts)) { // in order, so that every run cuts the same stream
 		if name != "long line" {
 			stream = append(stream, texts[name]...)
 		}
