@@ -88,7 +88,7 @@ func (f *flight) fly() (code int, err error) {
 		return f.notStarted(err)
 	}
 	defer cmd.Close()
-	f.attach(cmd, noLeaf)
+	f.attach(cmd, leaf, noLeaf)
 	if err := cmd.Go(); err != nil {
 		return f.notStarted(err)
 	}

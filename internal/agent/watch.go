@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +79,7 @@ func (f *flight) rawTerminal() bool {
 }
 
 // attach points everything that watches at the command, which still waits.
-func (f *flight) attach(cmd *run.Command, noLeaf string) {
+func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 	f.cmd, f.pid = cmd, int32(cmd.PID())
 	f.sampler = new(sample.Sampler)
 	f.forecasts = map[int32]*outlook{}
@@ -91,12 +93,30 @@ func (f *flight) attach(cmd *run.Command, noLeaf string) {
 			f.set = nil
 		}
 	}
+	if f.set != nil {
+		f.ownCgroup(leaf, noLeaf)
+	}
 	if f.set == nil && !f.cfg.Quiet && !f.cfg.NoProbes {
 		f.say("%s", f.whatIsUnseen())
 	}
 	f.begin()
 	if f.set != nil {
 		go f.set.Run(f.observe)
+	}
+}
+
+// ownCgroup tells the probes which cgroup is the command's, or why there is none.
+func (f *flight) ownCgroup(leaf *run.Leaf, noLeaf string) {
+	if leaf != nil {
+		in, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", f.pid))
+		if err == nil && !strings.Contains(string(in), filepath.Base(leaf.Path)) {
+			noLeaf = "the command could not be started in it"
+		} else if err := f.set.Leaf(leaf.Path, int(f.pid)); err != nil {
+			noLeaf = err.Error()
+		}
+	}
+	if noLeaf != "" {
+		f.set.NoLeaf(noLeaf)
 	}
 }
 

@@ -41,6 +41,7 @@ type Cause struct {
 
 // All lists the causes, the more telling first: equals are ranked in this order.
 var All = []*Cause{
+	// Descriptors.
 	&selectOverflow,
 	&fdLimit,
 	&systemFDLimit,
@@ -49,11 +50,21 @@ var All = []*Cause{
 	&stdioReplaced,
 	&addressInUse,
 	&portExhaustion,
+
+	// Memory, processes.
 	&memoryLimit,
 	&seccomp,
 	&resourceSignal,
+
+	// Disk, files.
+
+	// Network.
+
+	// Buffers and output.
 	&brokenPipe,
 	&outputStalled,
+
+	// The program itself.
 	&stackOverflow,
 	&memoryCorruption,
 	&uncaughtError,

@@ -57,6 +57,12 @@ enum event_type {
 	EV_OOM = 32,                                            /* oom.bpf.c */
 	EV_REFUSED = 48, EV_GROWN, EV_INOTIFY, EV_ADDRESS,      /* syscall.bpf.c */
 	EV_FAILURES, EV_SELECT, EV_STDIO, EV_WRITE, EV_EXEC_FAILED,
+	EV_FILE, EV_LIMIT,
+	EV_DNS = 64,                                            /* dns.bpf.c */
+	EV_TCP = 80,                                            /* tcp.bpf.c */
+	EV_DROP = 96,                                           /* drop.bpf.c */
+	EV_SOCKETS = 112,                                       /* sockets.bpf.c */
+	EV_TYPES = 128,
 };
 
 /* Every event begins with this. Pids and tids are those of descry's pid namespace. */
@@ -72,7 +78,7 @@ struct event_header {
 /* Events that found no room, by event type. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 64);
+	__uint(max_entries, EV_TYPES);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
@@ -137,6 +143,38 @@ static __always_inline struct proc *mine(void)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	return bpf_map_lookup_elem(&tree, &tgid);
+}
+
+/*
+ * The subject's cgroup: packets and timers run in no process's context, and only the socket's cgroup
+ * says whose they are. Key: the cgroup's id; value: pid of the subject's main process, as descry sees it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} leaves SEC(".maps");
+
+#define LEAF_DEPTH 3 /* cgroups that a program may make below its leaf, one in the other */
+
+/* owner_of is the main process of the subject that a socket belongs to, 0 where it is a stranger's. */
+static __always_inline __u32 owner_of(struct sock *sk)
+{
+	struct cgroup *g = FAR(sk, sk_cgrp_data.cgroup);
+	__u32 *pid;
+	__u64 id;
+
+#pragma unroll
+	for (int i = 0; i < LEAF_DEPTH && g; i++) {
+		id = FAR(g, kn, id);
+		pid = bpf_map_lookup_elem(&leaves, &id);
+		if (pid)
+			return *pid;
+		g = FAR(g, self.parent, cgroup);
+	}
+	return 0;
 }
 
 static __always_inline void count_lost(__u32 type)

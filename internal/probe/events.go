@@ -38,9 +38,18 @@ const (
 	evStdio
 	evWrite
 	evExecFailed
+	evFile
+	evLimit
 )
 
-const eventTypes = 64
+const (
+	evDNS     uint32 = 64  // of dns.bpf.c, and so on
+	evTCP     uint32 = 80  // of tcp.bpf.c
+	evDrop    uint32 = 96  // of drop.bpf.c
+	evSockets uint32 = 112 // of sockets.bpf.c
+)
+
+const eventTypes = 128
 
 // headerSize is that of struct event_header.
 const headerSize = 8 + 4*4 + 16

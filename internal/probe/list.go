@@ -2,7 +2,13 @@
 
 package probe
 
-import "github.com/descry-dev/descry/internal/evidence"
+import (
+	"os"
+
+	"github.com/cilium/ebpf/link"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
 
 // Probe is one signal: what it is made of, and how its events become observations. To add one is
 // to add a file and a line in All.
@@ -22,6 +28,11 @@ type Made struct {
 	Needs    []string // names of features, for Config.Without: "tp_btf"
 	Object   *object
 	Programs []string // a program that several probes name is loaded once
+	// Leaf says that it needs the subject's own cgroup, see Set.Leaf: what it watches happens in no
+	// process's context. Without one it counts as missing.
+	Leaf bool
+	// AtLeaf attaches what is attached to the subject's cgroup itself, once that is there; may be nil.
+	AtLeaf func(s *Set, dir *os.File) ([]link.Link, error)
 	// Load, in place of Programs, loads and attaches by code of its own.
 	Load func(*env) (*group, error)
 }

@@ -18,6 +18,7 @@ import (
 const (
 	oomMapCounts        = "counts"
 	oomMapEvents        = "events"
+	oomMapLeaves        = "leaves"
 	oomMapLost          = "lost"
 	oomMapTree          = "tree"
 	oomProgOnMarkVictim = "on_mark_victim"
@@ -76,6 +77,7 @@ type oomProgramSpecs struct {
 type oomMapSpecs struct {
 	Counts *ebpf.MapSpec `ebpf:"counts"`
 	Events *ebpf.MapSpec `ebpf:"events"`
+	Leaves *ebpf.MapSpec `ebpf:"leaves"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Tree   *ebpf.MapSpec `ebpf:"tree"`
 }
@@ -110,6 +112,7 @@ func (o *oomObjects) Close() error {
 type oomMaps struct {
 	Counts *ebpf.Map `ebpf:"counts"`
 	Events *ebpf.Map `ebpf:"events"`
+	Leaves *ebpf.Map `ebpf:"leaves"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Tree   *ebpf.Map `ebpf:"tree"`
 }
@@ -118,6 +121,7 @@ func (m *oomMaps) Close() error {
 	return _OomClose(
 		m.Counts,
 		m.Events,
+		m.Leaves,
 		m.Lost,
 		m.Tree,
 	)

@@ -18,6 +18,7 @@ import (
 const (
 	processMapCounts           = "counts"
 	processMapEvents           = "events"
+	processMapLeaves           = "leaves"
 	processMapLost             = "lost"
 	processMapTree             = "tree"
 	processMapWalks            = "walks"
@@ -82,6 +83,7 @@ type processProgramSpecs struct {
 type processMapSpecs struct {
 	Counts *ebpf.MapSpec `ebpf:"counts"`
 	Events *ebpf.MapSpec `ebpf:"events"`
+	Leaves *ebpf.MapSpec `ebpf:"leaves"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Tree   *ebpf.MapSpec `ebpf:"tree"`
 	Walks  *ebpf.MapSpec `ebpf:"walks"`
@@ -118,6 +120,7 @@ func (o *processObjects) Close() error {
 type processMaps struct {
 	Counts *ebpf.Map `ebpf:"counts"`
 	Events *ebpf.Map `ebpf:"events"`
+	Leaves *ebpf.Map `ebpf:"leaves"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Tree   *ebpf.Map `ebpf:"tree"`
 	Walks  *ebpf.Map `ebpf:"walks"`
@@ -127,6 +130,7 @@ func (m *processMaps) Close() error {
 	return _ProcessClose(
 		m.Counts,
 		m.Events,
+		m.Leaves,
 		m.Lost,
 		m.Tree,
 		m.Walks,

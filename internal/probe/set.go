@@ -55,6 +55,7 @@ type Set struct {
 	byType [eventTypes]*Event
 	owner  [eventTypes]string // name of the probe that an event type belongs to
 	missed map[string]func() int64
+	leafed map[string]*Made // by name of the probe: those that need the subject's cgroup
 
 	reader *ringbuf.Reader
 	wall   atomic.Int64 // Unix time less boot time, nanoseconds
@@ -82,7 +83,7 @@ func Open(cfg Config) (_ *Set, err error) {
 			cache: btf.NewCache(), without: cfg.Without,
 			maps: map[string]*ebpf.Map{}, objs: map[*object]func() (*ebpf.CollectionSpec, error){},
 		},
-		self: cfg.SelfPID, iters: map[string]*link.Iter{}, missed: map[string]func() int64{}, comms: map[[16]byte]string{},
+		self: cfg.SelfPID, iters: map[string]*link.Iter{}, missed: map[string]func() int64{}, leafed: map[string]*Made{}, comms: map[[16]byte]string{},
 		done: make(chan struct{}),
 	}
 	s.counters.init()
@@ -307,6 +308,9 @@ func (s *Set) attachProbe(p *Probe, progs programs) Status {
 		}
 		if err == nil {
 			st.By, st.Since, st.Missing = m.By, m.Since, ""
+			if m.Leaf {
+				s.leafed[p.Name] = m
+			}
 			if q := progs[m.Object][m.By]; q != nil && q.group != nil {
 				if q.group.by != "" {
 					st.By = q.group.by

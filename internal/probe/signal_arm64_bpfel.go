@@ -19,6 +19,7 @@ const (
 	signalMapCounts            = "counts"
 	signalMapEvents            = "events"
 	signalMapFaults            = "faults"
+	signalMapLeaves            = "leaves"
 	signalMapLost              = "lost"
 	signalMapTree              = "tree"
 	signalMapWalks             = "walks"
@@ -81,6 +82,7 @@ type signalMapSpecs struct {
 	Counts *ebpf.MapSpec `ebpf:"counts"`
 	Events *ebpf.MapSpec `ebpf:"events"`
 	Faults *ebpf.MapSpec `ebpf:"faults"`
+	Leaves *ebpf.MapSpec `ebpf:"leaves"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Tree   *ebpf.MapSpec `ebpf:"tree"`
 	Walks  *ebpf.MapSpec `ebpf:"walks"`
@@ -117,6 +119,7 @@ type signalMaps struct {
 	Counts *ebpf.Map `ebpf:"counts"`
 	Events *ebpf.Map `ebpf:"events"`
 	Faults *ebpf.Map `ebpf:"faults"`
+	Leaves *ebpf.Map `ebpf:"leaves"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Tree   *ebpf.Map `ebpf:"tree"`
 	Walks  *ebpf.Map `ebpf:"walks"`
@@ -127,6 +130,7 @@ func (m *signalMaps) Close() error {
 		m.Counts,
 		m.Events,
 		m.Faults,
+		m.Leaves,
 		m.Lost,
 		m.Tree,
 		m.Walks,

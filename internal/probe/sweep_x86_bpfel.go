@@ -18,6 +18,7 @@ import (
 const (
 	sweepMapCounts    = "counts"
 	sweepMapEvents    = "events"
+	sweepMapLeaves    = "leaves"
 	sweepMapLost      = "lost"
 	sweepMapTree      = "tree"
 	sweepMapWalks     = "walks"
@@ -84,6 +85,7 @@ type sweepProgramSpecs struct {
 type sweepMapSpecs struct {
 	Counts *ebpf.MapSpec `ebpf:"counts"`
 	Events *ebpf.MapSpec `ebpf:"events"`
+	Leaves *ebpf.MapSpec `ebpf:"leaves"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Tree   *ebpf.MapSpec `ebpf:"tree"`
 	Walks  *ebpf.MapSpec `ebpf:"walks"`
@@ -120,6 +122,7 @@ func (o *sweepObjects) Close() error {
 type sweepMaps struct {
 	Counts *ebpf.Map `ebpf:"counts"`
 	Events *ebpf.Map `ebpf:"events"`
+	Leaves *ebpf.Map `ebpf:"leaves"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Tree   *ebpf.Map `ebpf:"tree"`
 	Walks  *ebpf.Map `ebpf:"walks"`
@@ -130,6 +133,7 @@ func (m *sweepMaps) Close() error {
 	return _SweepClose(
 		m.Counts,
 		m.Events,
+		m.Leaves,
 		m.Lost,
 		m.Tree,
 		m.Walks,

@@ -18,6 +18,7 @@ import (
 const (
 	syscallMapCounts             = "counts"
 	syscallMapEvents             = "events"
+	syscallMapLeaves             = "leaves"
 	syscallMapLost               = "lost"
 	syscallMapNoThread           = "no_thread"
 	syscallMapSlow               = "slow"
@@ -101,6 +102,7 @@ type syscallProgramSpecs struct {
 type syscallMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
+	Leaves        *ebpf.MapSpec `ebpf:"leaves"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	NoThread      *ebpf.MapSpec `ebpf:"no_thread"`
 	Slow          *ebpf.MapSpec `ebpf:"slow"`
@@ -142,6 +144,7 @@ func (o *syscallObjects) Close() error {
 type syscallMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Events        *ebpf.Map `ebpf:"events"`
+	Leaves        *ebpf.Map `ebpf:"leaves"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	NoThread      *ebpf.Map `ebpf:"no_thread"`
 	Slow          *ebpf.Map `ebpf:"slow"`
@@ -155,6 +158,7 @@ func (m *syscallMaps) Close() error {
 	return _SyscallClose(
 		m.Counts,
 		m.Events,
+		m.Leaves,
 		m.Lost,
 		m.NoThread,
 		m.Slow,

@@ -297,6 +297,21 @@ struct in6_addr {
 		__be32 u6_addr32[4];
 	} in6_u;
 };
+struct kernfs_node {
+	u64 id;
+};
+struct cgroup;
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* 5.15 */
+};
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -312,6 +327,7 @@ struct sock {
 	u8 sk_shutdown; /* a bit field before 5.18 */
 	u16 sk_type;
 	u16 sk_protocol;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 struct socket {
 	short type;

@@ -107,7 +107,8 @@ func (s *Scenario) surface(cause string) bool {
 
 func all() []Scenario {
 	return slices.Concat(fdLimit, fdLimitNear, fdLeak, selectOverflow, selectNear, stdio, inotify, addresses, ports,
-		output, brokenPipe, corruption, stack, access, assertion, uncaught, start, seccomp, killed, ends, memory)
+		output, brokenPipe, corruption, stack, access, assertion, uncaught, start, seccomp, killed, ends, memory,
+		dns, connects, losses, buffers, disk, files, limits)
 }
 
 func (s *Scenario) accepts(cause string) bool {

@@ -1,0 +1,55 @@
+//go:build linux
+
+package probe
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Leaf makes the cgroup (version 2) in directory path the subject's, with pid as its main process, as
+// descry sees it: what happens to the sockets of processes in it, or below it, is the subject's from
+// now on. Sockets that a process had before it came there are not. It is to be called before the
+// subject runs. A probe that cannot be attached there is missing from then on, see Status; the error
+// says that the cgroup cannot be had at all.
+func (s *Set) Leaf(path string, pid int) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("watch the cgroup %s: %w", path, err)
+	}
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return fmt.Errorf("watch the cgroup %s: %w", path, err)
+	}
+	m := s.env.maps["leaves"]
+	if m == nil {
+		return nil // no probe asks
+	}
+	if err := m.Put(st.Ino, uint32(pid)); err != nil { // the inode of its directory is a cgroup's id
+		return fmt.Errorf("watch the cgroup %s: %w", path, err)
+	}
+	for i := range s.status {
+		made := s.leafed[s.status[i].Name]
+		if made == nil || made.AtLeaf == nil {
+			continue
+		}
+		links, err := made.AtLeaf(s, dir)
+		s.links = append(s.links, links...)
+		if err != nil {
+			s.status[i].By, s.status[i].Missing = "", fmt.Sprintf("attach to the cgroup %s: %v", path, err)
+		}
+	}
+	return nil
+}
+
+// NoLeaf says why the subject has no cgroup of its own: what needs one is missing.
+func (s *Set) NoLeaf(why string) {
+	for i := range s.status {
+		if s.leafed[s.status[i].Name] != nil {
+			s.status[i].By, s.status[i].Missing = "", "it needs a cgroup of the program's own: "+why
+		}
+	}
+}

@@ -1,0 +1,5 @@
+package scenarios
+
+var connects = []Scenario{}
+
+var losses = []Scenario{}

@@ -1,0 +1,5 @@
+package scenarios
+
+var disk = []Scenario{}
+
+var files = []Scenario{}
