@@ -117,6 +117,10 @@ func what(o *evidence.Observation) string {
 		return d.Proof
 	case *evidence.ThreadFailures:
 		return fmt.Sprint(o.TID)
+	case *evidence.Drop:
+		return fmt.Sprint(d.Inode, d.Reason)
+	case *evidence.Network:
+		return fmt.Sprint(d.NetNS)
 	}
 	return ""
 }

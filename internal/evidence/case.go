@@ -219,6 +219,8 @@ const (
 	CountAddrInUse      = "address.inUse"
 	CountAddrNotAvail   = "address.notAvailable"
 	CountInotifyRefused = "inotify.refused"
+	CountSocketDrops    = "socket.drops"         // packets that the subject's sockets had no room for
+	CountSocketMemory   = "socket.memoryRefused" // buffers refused because the protocol's or cgroup's memory was used up
 	CountForks          = "process.forks"
 	CountSignals        = "signal.sent"
 	CountOOM            = "oom.victims"

@@ -27,6 +27,10 @@ const (
 	KindWriteShort     Kind = "write.short"
 	KindWriteRefused   Kind = "write.refused"
 	KindProcess        Kind = "sample.process"
+	KindDrop           Kind = "socket.drop"
+	KindSockets        Kind = "sample.sockets"
+	KindNetwork        Kind = "sample.network"
+	KindMachine        Kind = "sample.machine"
 	KindGarbled        Kind = "output.garbled"
 	KindOutputStalled  Kind = "output.stalled"
 	KindOutputHeld     Kind = "output.held"
@@ -60,6 +64,10 @@ var All = []struct {
 	{KindWriteShort, false, func() Detail { return new(WriteShort) }},
 	{KindWriteRefused, false, func() Detail { return new(WriteRefused) }},
 	{KindProcess, false, func() Detail { return new(Process) }},
+	{KindDrop, true, func() Detail { return new(Drop) }},
+	{KindSockets, false, func() Detail { return new(Sockets) }},
+	{KindNetwork, false, func() Detail { return new(Network) }},
+	{KindMachine, false, func() Detail { return new(Machine) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
 	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},

@@ -359,6 +359,18 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 			return fmt.Sprintf("descriptors grow %s, highest %d: at %d, where select() overflows, in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
 		}
 		return fmt.Sprintf("descriptors grow %s, %d of %d: full in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
+	case *evidence.Drop:
+		return drop(d), d.Reason + d.Local + d.Peer, 35
+	case *evidence.Sockets:
+		key := ""
+		if len(d.Sockets) > 0 {
+			key = fmt.Sprint(d.Sockets[0].Inode)
+		}
+		return sockets(d), key, 0
+	case *evidence.Network:
+		return network(d), "", 0
+	case *evidence.Machine:
+		return machine(d), "", 0
 	case *evidence.Lost:
 		return fmt.Sprintf("%d observations lost (%s)", d.Count, clean(d.By)), d.By, 20
 	}
