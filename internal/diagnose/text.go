@@ -160,26 +160,6 @@ const (
 	saysOther               // another error
 )
 
-// errnoWords are the ways in which programs say an error.
-var errnoWords = map[evidence.Errno][]string{
-	evidence.EMFILE:        {"Too many open files", "too many open files", "EMFILE", "No file descriptors available", "Errno 24", "errno 24", "errno=24", "os error 24", "Error 24"},
-	evidence.ENFILE:        {"Too many open files in system", "too many open files in system", "ENFILE", "File table overflow", "Errno 23", "errno 23", "errno=23", "os error 23"},
-	evidence.EADDRINUSE:    {"Address already in use", "address already in use", "EADDRINUSE", "Address in use", "Errno 98", "errno 98", "errno=98", "os error 98", "in use by another"},
-	evidence.EADDRNOTAVAIL: {"Cannot assign requested address", "cannot assign requested address", "EADDRNOTAVAIL", "Address not available", "address not available", "Errno 99", "errno 99", "errno=99", "os error 99"},
-	evidence.EPIPE:         {"Broken pipe", "broken pipe", "EPIPE", "Errno 32", "errno 32", "errno=32", "os error 32"},
-	evidence.EAGAIN:        {"Resource temporarily unavailable", "resource temporarily unavailable", "EAGAIN", "could not complete without blocking", "Errno 11", "errno 11", "errno=11", "os error 11"},
-	evidence.ENOSPC:        {"No space left on device", "no space left on device", "ENOSPC", "Errno 28", "errno 28", "errno=28", "os error 28"},
-	evidence.ENOENT:        {"No such file or directory", "no such file or directory", "ENOENT"},
-	evidence.EACCES:        {"Permission denied", "permission denied", "EACCES"},
-	evidence.EPERM:         {"Operation not permitted", "operation not permitted", "EPERM"},
-	evidence.ECONNREFUSED:  {"Connection refused", "connection refused", "ECONNREFUSED"},
-	evidence.ECONNRESET:    {"Connection reset", "connection reset", "ECONNRESET"},
-	evidence.ETIMEDOUT:     {"timed out", "ETIMEDOUT"},
-	evidence.ENOMEM:        {"Cannot allocate memory", "cannot allocate memory", "ENOMEM", "MemoryError", "OutOfMemoryError"},
-	evidence.EBADF:         {"Bad file descriptor", "bad file descriptor", "EBADF"},
-	evidence.EHOSTUNREACH:  {"No route to host", "no route to host", "EHOSTUNREACH"},
-}
-
 // consequence is what a program makes of an error that it does not name: it could not resolve,
 // open, load or connect, or used what it did not get.
 var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|unreachable|refused|offline|backend|upstream|listen\w*|bind\w*|ports?|address\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
@@ -192,11 +172,11 @@ func (v *View) names(words []string) word {
 		return saysNothing
 	}
 	said := t.said()
-	if containsAny(said, words...) {
+	if mentions(said, words...) {
 		return saysIt
 	}
 	for errno, other := range errnoWords {
-		if containsAny(said, other...) && v.met(errno) {
+		if mentions(said, other...) && v.met(errno) {
 			return saysOther
 		}
 	}
