@@ -69,9 +69,7 @@ func (s *Scenario) needs() []string {
 			n = append(n, w)
 		}
 	}
-	if s.NetNS {
-		n = append(n, "root: network namespace")
-	}
+	n = append(n, s.surroundingNeeds()...)
 	slices.Sort(n)
 	return slices.Compact(n)
 }

@@ -18,18 +18,21 @@ import (
 const launchEnv = "SCENARIO_LAUNCH"
 
 type launch struct {
-	NetNS  string // path of the namespace to join
+	Join   int    // process whose network and mount namespaces are joined; 0: none
+	Dir    string // in them
+	NetNS  bool   // with Hold: a new network namespace too
 	NoFile uint64
 	Limits map[string]uint64
 	Close  []int
 	UID    uint32            // 0: stays
-	Hold   map[string]string // make a namespace usable: loopback up, these sysctls; then wait for the end of stdin
+	Hold   map[string]string // make namespaces usable: mounts private, loopback up, these sysctls; then wait for the end of stdin
 	Argv   []string          // Argv[0] is looked up in PATH
 }
 
 var limitNames = map[string]int{
 	"stack": unix.RLIMIT_STACK, "core": unix.RLIMIT_CORE, "fsize": unix.RLIMIT_FSIZE,
-	"cpu": unix.RLIMIT_CPU, "as": unix.RLIMIT_AS,
+	"cpu": unix.RLIMIT_CPU, "as": unix.RLIMIT_AS, "nproc": unix.RLIMIT_NPROC, "data": unix.RLIMIT_DATA,
+	"memlock": unix.RLIMIT_MEMLOCK,
 }
 
 func doLaunch(text string) {
@@ -49,13 +52,21 @@ func doLaunch(text string) {
 }
 
 func (l *launch) exec() error {
-	if l.NetNS != "" {
-		fd, err := unix.Open(l.NetNS, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if l.Join != 0 {
+		fd, err := unix.PidfdOpen(l.Join, 0)
 		if err != nil {
-			return fmt.Errorf("open %s: %w", l.NetNS, err)
+			return fmt.Errorf("pidfd_open %d: %w", l.Join, err)
 		}
-		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("setns: %w", err)
+		// A thread that shares its root and working directory with others may not change mounts.
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("unshare(CLONE_FS): %w", err)
+		}
+		if err := unix.Setns(fd, unix.CLONE_NEWNET|unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("join the namespaces of %d: %w", l.Join, err)
+		}
+		unix.Close(fd)
+		if err := os.Chdir(l.Dir); err != nil {
+			return err
 		}
 	}
 	if l.UID != 0 {
@@ -83,7 +94,11 @@ func (l *launch) exec() error {
 		}
 	}
 	for name, v := range l.Limits {
-		if err := set(limitNames[name], v); err != nil {
+		what, ok := limitNames[name]
+		if !ok {
+			return fmt.Errorf("no limit is named %q here", name)
+		}
+		if err := set(what, v); err != nil {
 			return fmt.Errorf("set limit %s to %d: %w", name, v, err)
 		}
 	}
@@ -105,6 +120,21 @@ func (l *launch) exec() error {
 }
 
 func (l *launch) hold() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if l.NetNS {
+		if err := l.network(); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+	return nil
+}
+
+func (l *launch) network() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -122,8 +152,5 @@ func (l *launch) hold() error {
 			return err
 		}
 	}
-	fmt.Println("ready")
-	io.Copy(io.Discard, os.Stdin)
-	os.Exit(0)
 	return nil
 }

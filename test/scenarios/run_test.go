@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // marker is set in the environment of everything that a scenario starts, so that its processes
@@ -31,9 +28,10 @@ type Run struct {
 	dir     string
 	mark    string
 	watched bool
-	netns   string
-	cgroup  string
-	uid     uint32
+	holder  int    // process that holds the namespaces; 0: the machine's
+	cgroup  string // memory
+	pids    string // cgroup of pids
+	uid     uint32 // of descry too
 
 	cmd      *exec.Cmd
 	out, err *capture
@@ -216,118 +214,6 @@ func (r *Run) SignalFrom(sender, comm string, sig syscall.Signal) {
 	}
 }
 
-// Helper starts another program in the run's network namespace, and ends it with the run. It
-// waits until the helper wrote text to its stdout or stderr; no text: does not wait.
-func (r *Run) Helper(text string, argv ...string) *exec.Cmd {
-	r.t.Helper()
-	if p, ok := lookPath(argv[0]); ok {
-		argv[0] = p
-	}
-	c := r.launcher(launch{NetNS: r.netns, Argv: argv}, "helper-"+r.mark)
-	out := newCapture()
-	rd, wr, err := os.Pipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	c.Stdout, c.Stderr, c.Dir = wr, wr, r.dir
-	if err := c.Start(); err != nil {
-		r.t.Fatalf("start %s: %v", argv[0], err)
-	}
-	wr.Close()
-	go func() { io.Copy(out, rd); out.end(); rd.Close() }()
-	r.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
-	if text != "" && !out.await(text) {
-		r.t.Fatalf("helper %s never wrote %q: %.1000q", argv[0], text, out)
-	}
-	return c
-}
-
-func (r *Run) launcher(l launch, mark string) *exec.Cmd {
-	b, err := json.Marshal(l)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	c := exec.Command("/proc/self/exe")
-	var env []string
-	for _, e := range os.Environ() {
-		if k, _, _ := strings.Cut(e, "="); k != "LANG" && k != "LC_ALL" && k != "NODE_OPTIONS" && k != "GOTRACEBACK" && k != "PYTHONPATH" && k != "JAVA_TOOL_OPTIONS" {
-			env = append(env, e)
-		}
-	}
-	if l.UID != 0 {
-		env = append(env, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin") // root's may hold what others cannot enter
-	}
-	c.Env = append(env, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1", "NO_COLOR=1", "TMPDIR="+r.dir, "HOME="+r.dir,
-		launchEnv+"="+string(b), marker+"="+mark)
-	c.Env = append(c.Env, r.s.Env...)
-	return c
-}
-
-// namespace makes a network namespace that lives until the test's end.
-func (r *Run) namespace() {
-	hold := map[string]string{}
-	for k, v := range r.s.Sysctl {
-		hold[k] = v
-	}
-	if r.s.Ports != "" {
-		hold["net/ipv4/ip_local_port_range"] = r.s.Ports
-	}
-	c := r.launcher(launch{Hold: hold}, "hold-"+r.mark)
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	in, err := c.StdinPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	c.Stderr = os.Stderr
-	if err := c.Start(); err != nil {
-		r.t.Skipf("needs root: network namespace: %v", err)
-	}
-	r.t.Cleanup(func() { in.Close(); c.Wait() })
-	b := make([]byte, 5)
-	if _, err := io.ReadFull(out, b); err != nil || string(b) != "ready" {
-		r.t.Fatalf("network namespace: %q, %v", b, err)
-	}
-	r.netns = fmt.Sprintf("/proc/%d/ns/net", c.Process.Pid)
-}
-
-// memoryCgroup makes a cgroup with a memory limit that the program itself enters ({cg}).
-func (r *Run) memoryCgroup() {
-	name := "descry-scenario-" + r.mark
-	for _, try := range []struct{ base, file, swap string }{
-		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"},
-		{"/sys/fs/cgroup", "memory.max", "memory.swap.max"},
-	} {
-		dir := filepath.Join(try.base, name)
-		if os.Mkdir(dir, 0o755) != nil {
-			continue
-		}
-		r.t.Cleanup(func() {
-			for range 200 { // the dead leave it a moment after they were reaped
-				if os.Remove(dir) == nil {
-					return
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-			r.t.Errorf("could not remove %s", dir)
-		})
-		if err := os.WriteFile(filepath.Join(dir, try.file), []byte(strconv.FormatUint(r.s.MemCG, 10)), 0); err != nil {
-			continue
-		}
-		swap := strconv.FormatUint(r.s.MemCG, 10)
-		if try.file == "memory.max" {
-			swap = "0"
-		}
-		os.WriteFile(filepath.Join(dir, try.swap), []byte(swap), 0) // absent without swap accounting
-		r.cgroup = dir
-		return
-	}
-	r.t.Skip("needs root: memory cgroup that can be written")
-}
-
 var runs struct {
 	sync.Mutex
 	n int
@@ -347,21 +233,7 @@ func (r *Run) start(prefix []string) {
 		t.Fatal(err)
 	}
 	os.Chmod(r.dir, 0o777)
-	for name, text := range s.Files {
-		mode := os.FileMode(0o644)
-		if strings.HasPrefix(text, "#!") {
-			mode = 0o755
-		}
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(strings.ReplaceAll(text, "{DIR}", r.dir)), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s.NetNS {
-		r.namespace()
-	}
-	if s.MemCG != 0 {
-		r.memoryCgroup()
-	}
+	r.surround()
 	if s.Setup != nil {
 		s.Setup(r)
 	}
@@ -369,10 +241,10 @@ func (r *Run) start(prefix []string) {
 	for i := range argv {
 		argv[i] = strings.ReplaceAll(argv[i], "{cg}", r.cgroup)
 	}
-	if r.uid != 0 {
+	if r.uid != 0 || s.UID != 0 {
 		r.handOver(argv)
 	}
-	l := launch{NetNS: r.netns, NoFile: s.NoFile, Limits: s.Limits, Close: s.Close, UID: r.uid, Argv: append(prefix, argv...)}
+	l := launch{NoFile: s.NoFile, Limits: s.Limits, Close: s.Close, UID: r.uid, Argv: append(prefix, r.wrap(argv)...)}
 	c := r.launcher(l, r.mark)
 	c.Dir = r.dir
 	outR, outW, err := os.Pipe()
@@ -414,23 +286,6 @@ func (r *Run) start(prefix []string) {
 		r.duration = time.Since(begin)
 		close(r.done)
 	}()
-}
-
-// handOver copies our programs to where another user can read them.
-func (r *Run) handOver(argv []string) {
-	for i, w := range argv {
-		if !strings.HasPrefix(w, self) && !strings.Contains(w, "descry-scenarios") {
-			continue
-		}
-		b, err := os.ReadFile(w)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		argv[i] = filepath.Join(r.dir, filepath.Base(w))
-		if err := os.WriteFile(argv[i], b, 0o755); err != nil {
-			r.t.Fatal(err)
-		}
-	}
 }
 
 // finish waits for the end, and ends what is left.

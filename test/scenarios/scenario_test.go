@@ -16,7 +16,9 @@ package scenarios
 
 import (
 	"flag"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -38,13 +40,20 @@ type Scenario struct {
 	// "pl:" or "sh:" name a program in this folder and become what runs it; {dir} becomes the
 	// scenario's own empty working directory, and {self} this folder.
 	Cmd   []string
-	Needs []string          // programs beyond those that Cmd names, for skips
-	Files map[string]string // in the working directory, by name
+	Needs []string               // programs beyond those that Cmd names, for skips
+	Files map[string]string      // in the working directory, by name; a name that ends in "/" is a directory; {DIR} in a text is the working directory
+	Modes map[string]os.FileMode // of Files and of "." (the working directory), where not 0644 (0755 with "#!", 0777 for directories)
+	Owner map[string]int         // of Files and of ".": user and group; else root
 	Env   []string
 	Stdin string
 
+	UID     int               // runs the program (not descry) as this user and group, by setpriv; 0: root
+	Groups  []int             // further ones of that user
+	Mounts  []Mount           // in a mount namespace of the scenario
+	Net     []string          // with NetNS: shell commands in it before the start, "ip route add unreachable 10.9.0.0/16"
+	PidsMax uint64            // a cgroup with this limit of tasks, which only the program enters
 	NoFile  uint64            // soft RLIMIT_NOFILE, 0: as it is
-	Limits  map[string]uint64 // other soft limits: "stack", "core", "fsize", "cpu", "as" in bytes or seconds
+	Limits  map[string]uint64 // other soft limits, of descry too (else: ulimit()): "stack", "core", "fsize", "cpu", "as", "data", "memlock", "nproc" in bytes, seconds, tasks
 	NetNS   bool              // a network namespace of its own with loopback up
 	Ports   string            // ip_local_port_range in it
 	Sysctl  map[string]string // others of the network namespace, by path below /proc/sys
@@ -108,7 +117,7 @@ func (s *Scenario) surface(cause string) bool {
 func all() []Scenario {
 	return slices.Concat(fdLimit, fdLimitNear, fdLeak, selectOverflow, selectNear, stdio, inotify, addresses, ports,
 		output, brokenPipe, corruption, stack, access, assertion, uncaught, start, seccomp, killed, ends, memory,
-		dns, connects, losses, buffers, disk, files, limits)
+		dns, connects, losses, buffers, disk, files, limits, surroundings)
 }
 
 func (s *Scenario) accepts(cause string) bool {
@@ -138,6 +147,23 @@ func (f *found) verdict() string {
 		return "wrong, certain"
 	}
 	return "wrong"
+}
+
+// Mount is a file system or a file that a scenario sees in place of the machine's.
+type Mount struct {
+	At string // an absolute path; {dir} is the working directory, which may be mounted over itself
+
+	// FS is the type: "tmpfs"; "ext4" (an image of Opt's size= on a loop device); any other that
+	// needs no device. "" binds a file with Text over At, and without Text makes At, which must exist,
+	// what Opt says, after Files were written: "ro", "noexec", "nodev".
+	FS   string
+	Opt  string // as mount -o has them: "size=64k,nr_inodes=20" (tmpfs), "size=1m,inodes=32,ro" (ext4)
+	Text string
+}
+
+// ulimit puts a program under limits, hard and soft, by prlimit's flags: "--data=1048576".
+func ulimit(flags string, cmd ...string) []string {
+	return slices.Concat([]string{"prlimit"}, strings.Fields(flags), []string{"--"}, cmd)
 }
 
 // limit puts a program under a limit of descriptors, hard and soft, so that runtimes which raise

@@ -220,7 +220,7 @@ var stdio = []Scenario{
 func awaitFile(r *Run, name, text string) {
 	r.t.Helper()
 	eventually(r, name+" holds "+text, func() bool {
-		b, _ := os.ReadFile(filepath.Join(r.dir, name))
+		b, _ := os.ReadFile(r.Path(name))
 		return strings.Contains(string(b), text)
 	})
 }
