@@ -221,6 +221,15 @@ const (
 	CountInotifyRefused = "inotify.refused"
 	CountSocketDrops    = "socket.drops"         // packets that the subject's sockets had no room for
 	CountSocketMemory   = "socket.memoryRefused" // buffers refused because the protocol's or cgroup's memory was used up
+	CountConnected      = "connect.made"         // TCP connections that the tree made
+	CountConnectFailed  = "connect.failed"       // with an error, of any protocol
+	CountConnectGivenUp = "connect.givenUp"      // closed before there was an answer
+	CountAccepted       = "tcp.accepted"
+	CountReset          = "tcp.reset"    // established connections that the peer reset
+	CountTimedOut       = "tcp.timedOut" // established connections lost to retransmission, or to an error of the way
+	CountAborted        = "tcp.aborted"  // that the program itself reset
+	CountSegments       = "tcp.segments" // sent by connections that have ended
+	CountResent         = "tcp.resent"   // of those, sent again
 	CountForks          = "process.forks"
 	CountSignals        = "signal.sent"
 	CountOOM            = "oom.victims"

@@ -34,6 +34,9 @@ const (
 	KindGarbled        Kind = "output.garbled"
 	KindOutputStalled  Kind = "output.stalled"
 	KindOutputHeld     Kind = "output.held"
+	KindConnectFailed  Kind = "connect.failed"
+	KindConnectMade    Kind = "connect.made"
+	KindConnectionLost Kind = "connection.lost"
 	KindHeadroom       Kind = "headroom"
 	KindLost           Kind = "lost"
 	KindRunStarted     Kind = "run.started"
@@ -71,6 +74,9 @@ var All = []struct {
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
 	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},
+	{KindConnectFailed, true, func() Detail { return new(ConnectFailed) }},
+	{KindConnectMade, false, func() Detail { return new(ConnectMade) }},
+	{KindConnectionLost, true, func() Detail { return new(ConnectionLost) }},
 	{KindHeadroom, true, func() Detail { return new(Headroom) }},
 	{KindLost, true, func() Detail { return new(Lost) }},
 	{KindRunStarted, true, func() Detail { return new(RunStarted) }},

@@ -29,9 +29,13 @@ const (
 	EPIPE         Errno = 32
 	EADDRINUSE    Errno = 98
 	EADDRNOTAVAIL Errno = 99
+	ENETDOWN      Errno = 100
+	ENETUNREACH   Errno = 101
+	ECONNABORTED  Errno = 103
 	ECONNRESET    Errno = 104
 	ETIMEDOUT     Errno = 110
 	ECONNREFUSED  Errno = 111
+	EHOSTDOWN     Errno = 112
 	EHOSTUNREACH  Errno = 113
 )
 

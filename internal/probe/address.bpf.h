@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* bind, listen and connect that were refused their address. */
+/* bind, listen and connect that were refused their address; connect() that failed. */
 #ifndef ADDRESS_BPF_H
 #define ADDRESS_BPF_H
 
 #include "file.bpf.h"
+#include "connect.bpf.h"
 
 #define ADDRESS_MAX 112 /* sockaddr_un has 110 */
 
@@ -16,14 +17,41 @@ struct address_event {
 	__u32 addr_len;
 	__u8 addr[ADDRESS_MAX]; /* struct sockaddr that was asked for; none for listen */
 	struct fd_desc is;      /* the socket */
+	__u32 wait;             /* of EV_CONNECT: the socket blocks */
+	__s32 mark;             /* of EV_CONNECT: arg of its count_key */
 };
+
+/* mark tells peers apart in a count_key: of two that have the same one the later has no name. */
+static __always_inline __s32 mark(__u8 *addr)
+{
+	__u64 *w = (__u64 *)addr, h = 14695981039346656037ULL;
+
+#pragma unroll
+	for (int i = 0; i < ADDRESS_MAX / 8; i++)
+		h = (h ^ w[i]) * 1099511628211ULL;
+	return h ^ h >> 32;
+}
+
+static __always_inline void read_address(struct address_event *e, void *regs, __u32 c)
+{
+	__u32 len;
+
+	e->addr_len = 0;
+	__builtin_memset(e->addr, 0, sizeof(e->addr));
+	if (c & CALL_SOCKADDR) {
+		len = arg3(regs);
+		if (len > ADDRESS_MAX)
+			len = ADDRESS_MAX;
+		if (len && !bpf_probe_read_user(e->addr, len, (void *)arg2(regs)))
+			e->addr_len = len;
+	}
+}
 
 static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
 {
 	struct count_key k = {.pid = p->pid, .type = EV_ADDRESS, .nr = nr, .err = err};
 	struct address_event *e;
 	__u64 n = count(&k, 0);
-	__u32 len;
 
 	if (n >= 3)
 		return;
@@ -37,16 +65,65 @@ static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr
 	e->err = err;
 	e->count = n + 1;
 	e->fd = arg1(regs);
-	e->addr_len = 0;
-	__builtin_memset(e->addr, 0, sizeof(e->addr));
-	if (c & CALL_SOCKADDR) {
-		len = arg3(regs);
-		if (len > ADDRESS_MAX)
-			len = ADDRESS_MAX;
-		if (len && !bpf_probe_read_user(e->addr, len, (void *)arg2(regs)))
-			e->addr_len = len;
-	}
+	read_address(e, regs, c);
 	describe(&e->is, file_of(e->fd));
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* network says whether an error of connect() speaks of the peer or the way there, not of its arguments. */
+static __always_inline bool network(__u32 err)
+{
+	switch (err) {
+	case EPERM: case ENOENT: case EAGAIN: case EACCES: case EPROTOTYPE: case ENETDOWN: case ENETUNREACH: case ECONNABORTED:
+	case ECONNRESET: case ETIMEDOUT: case ECONNREFUSED: case EHOSTDOWN: case EHOSTUNREACH:
+		return true;
+	}
+	return false;
+}
+
+/* already_told says whether the failure was seen where the packets are, and forgets it. */
+static __always_inline bool already_told(struct file *f, __u32 err)
+{
+	struct socket *s = FAR(f, private_data);
+	__u64 sk = (__u64)FAR(s, sk);
+	struct tcp_conn *t = bpf_map_lookup_elem(&tcp_conns, &sk);
+
+	if (!t || !t->failed_ns || t->err != err)
+		return false;
+	bpf_map_delete_elem(&tcp_conns, &sk);
+	return true;
+}
+
+/* A connect() that failed, unless on_tcp_state (tcp.bpf.c) has told of it. */
+static __always_inline void connect_failed(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
+{
+	struct count_key k = {.pid = p->pid, .type = EV_CONNECT, .nr = nr, .err = err};
+	struct file *f = (struct file *)file_of(arg1(regs));
+	struct address_event *e;
+	__u64 n;
+
+	if (!network(err) || !f || already_told(f, err))
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count_lost(EV_CONNECT);
+		return;
+	}
+	fill(&e->h, EV_CONNECT, sizeof(*e), p);
+	e->nr = nr;
+	e->err = err;
+	e->fd = arg1(regs);
+	read_address(e, regs, c);
+	k.arg = mark(e->addr);
+	n = count(&k, 0);
+	e->count = n + 1;
+	if (n >= 3) {
+		bpf_ringbuf_discard(e, 0);
+		return;
+	}
+	describe(&e->is, (__u64)f);
+	e->wait = !(FAR(f, f_flags) & O_NONBLOCK);
+	e->mark = k.arg;
 	bpf_ringbuf_submit(e, 0);
 }
 

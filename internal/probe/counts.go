@@ -16,13 +16,14 @@ import (
 
 // counters are the repeated events: counted in the kernel, exactly, and read from time to time.
 type counters struct {
-	mu     sync.Mutex
-	seen   map[countKey]uint64 // as of the last Counts
-	dead   map[uint32]bool     // processes whose counters can go
-	totals map[string]int64    // of counters that are gone
-	keys   []countKey
-	values []countValue
-	unread atomic.Int64 // events that could not be decoded
+	mu           sync.Mutex
+	seen         map[countKey]uint64      // as of the last Counts
+	connectPeers map[countKey]connectPeer // whose connects failed
+	dead         map[uint32]bool          // processes whose counters can go
+	totals       map[string]int64         // of counters that are gone
+	keys         []countKey
+	values       []countValue
+	unread       atomic.Int64 // events that could not be decoded
 }
 
 func (c *counters) init() {
@@ -90,6 +91,11 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 			s.total(&gone[i], &v, s.totals)
 		}
 		delete(s.seen, gone[i])
+	}
+	for _, p := range All {
+		if p.Tally != nil && s.active(p) {
+			err = errors.Join(err, p.Tally(s, s.dead, handle))
+		}
 	}
 	clear(s.dead)
 	return err

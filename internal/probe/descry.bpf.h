@@ -57,9 +57,9 @@ enum event_type {
 	EV_OOM = 32,                                            /* oom.bpf.c */
 	EV_REFUSED = 48, EV_GROWN, EV_INOTIFY, EV_ADDRESS,      /* syscall.bpf.c */
 	EV_FAILURES, EV_SELECT, EV_STDIO, EV_WRITE, EV_EXEC_FAILED,
-	EV_FILE, EV_LIMIT,
+	EV_FILE, EV_LIMIT, EV_CONNECT,
 	EV_DNS = 64,                                            /* dns.bpf.c */
-	EV_TCP = 80,                                            /* tcp.bpf.c */
+	EV_TCP = 80, EV_TCP_LOST,                               /* tcp.bpf.c */
 	EV_DROP = 96,                                           /* drop.bpf.c */
 	EV_SOCKETS = 112,                                       /* sockets.bpf.c */
 	EV_TYPES = 128,
@@ -157,24 +157,33 @@ struct {
 	__type(value, __u32);
 } leaves SEC(".maps");
 
-#define LEAF_DEPTH 3 /* cgroups that a program may make below its leaf, one in the other */
+/* leaf_at is the owner of a cgroup, 0 where it has none. */
+static __always_inline __u32 leaf_at(struct cgroup *g)
+{
+	__u64 id = FAR(g, kn, id);
+	__u32 *pid = bpf_map_lookup_elem(&leaves, &id);
 
-/* owner_of is the main process of the subject that a socket belongs to, 0 where it is a stranger's. */
+	return pid ? *pid : 0;
+}
+
+/*
+ * owner_of is the main process of the subject that a socket belongs to, 0 where it is a stranger's. A
+ * program may make cgroups below its leaf, two in each other at most.
+ */
 static __always_inline __u32 owner_of(struct sock *sk)
 {
-	struct cgroup *g = FAR(sk, sk_cgrp_data.cgroup);
-	__u32 *pid;
-	__u64 id;
+	struct cgroup *g = FAR(sk, sk_cgrp_data.cgroup); /* never NULL; above the root is NULL, which reads as zeros */
+	__u32 pid = leaf_at(g);
 
-#pragma unroll
-	for (int i = 0; i < LEAF_DEPTH && g; i++) {
-		id = FAR(g, kn, id);
-		pid = bpf_map_lookup_elem(&leaves, &id);
-		if (pid)
-			return *pid;
+	if (!pid) {
 		g = FAR(g, self.parent, cgroup);
+		pid = leaf_at(g);
 	}
-	return 0;
+	if (!pid) {
+		g = FAR(g, self.parent, cgroup);
+		pid = leaf_at(g);
+	}
+	return pid;
 }
 
 static __always_inline void count_lost(__u32 type)

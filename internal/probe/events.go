@@ -40,11 +40,13 @@ const (
 	evExecFailed
 	evFile
 	evLimit
+	evConnect
 )
 
 const (
-	evDNS     uint32 = 64  // of dns.bpf.c, and so on
-	evTCP     uint32 = 80  // of tcp.bpf.c
+	evDNS     uint32 = 64 // of dns.bpf.c, and so on
+	evTCP     uint32 = 80 // of tcp.bpf.c
+	evTCPLost uint32 = 81
 	evDrop    uint32 = 96  // of drop.bpf.c
 	evSockets uint32 = 112 // of sockets.bpf.c
 )

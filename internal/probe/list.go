@@ -18,6 +18,9 @@ type Probe struct {
 	Ways []Made // the first that can be had is used
 	// Events that are lost count as lost by this probe.
 	Events []Event
+	// Tally hands on what the probe counts in maps of its own, at Set.Counts; may be nil. gone are
+	// processes that have ended since the last time, whose entries can go.
+	Tally func(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) error
 }
 
 // Made is one way to make a probe.
@@ -53,6 +56,8 @@ type Event struct {
 // that order: exit, which forgets the process, stands last.
 var All = []*Probe{
 	forkProbe,
+	connectProbe,
+	tcpProbe,
 	syscallProbe,
 	execProbe,
 	signalProbe,

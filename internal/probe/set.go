@@ -63,6 +63,7 @@ type Set struct {
 
 	lookedAt time.Time // when decodeAddress last read /proc
 
+	tcp   tcpSeen
 	flush flusher
 	parts pending
 	sweep sweeper

@@ -155,6 +155,8 @@ CALL_END(syscall_failed, regs, ret)
 		write_failed(p, regs, nr, c, err, 0);
 	else if (c & CALL_ADDRESS && (err == EADDRINUSE || err == EADDRNOTAVAIL))
 		address_refused(p, regs, nr, c, err);
+	else if ((c & CALL_CONNECT) == CALL_CONNECT)
+		connect_failed(p, regs, nr, c, err);
 	return 0;
 }
 

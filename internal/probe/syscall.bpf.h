@@ -5,9 +5,11 @@
 
 #include "descry.bpf.h"
 
-enum { EPERM = 1, ESRCH = 3, EINTR = 4, EAGAIN = 11, ENFILE = 23, EMFILE = 24, ENOSPC = 28,
-       EADDRINUSE = 98, EADDRNOTAVAIL = 99, EALREADY = 114, EINPROGRESS = 115,
+enum { EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EAGAIN = 11, EACCES = 13, ENFILE = 23, EMFILE = 24, ENOSPC = 28, EPROTOTYPE = 91,
+       EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETDOWN = 100, ENETUNREACH = 101, ECONNABORTED = 103, ECONNRESET = 104,
+       ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTDOWN = 112, EHOSTUNREACH = 113, EALREADY = 114, EINPROGRESS = 115,
        ERESTART = 512 /* this and above never reach the program */ };
+#define O_NONBLOCK 04000
 
 #define MAX_CALLS 512
 #define IO_URING_ENTER 426 /* on both architectures */
@@ -44,6 +46,7 @@ enum call_class {           /* what a call's success can mean */
 #define CALL_MESSAGE    (1 << 17)           /* receives descriptors in messages */
 #define CALL_INOTIFY    (1 << 18)
 #define CALL_DUP        (1 << 19)           /* makes a copy of a descriptor that there is */
+#define CALL_CONNECT    (CALL_ADDRESS | CALL_SOCKADDR | CALL_EAGAIN) /* all of them: connect, of which EAGAIN is news */
 #define CALL_QUIET(c)   ((c) >> 24)         /* the error of it that is no news, 0: none */
 
 volatile const __u32 calls[MAX_CALLS];

@@ -35,6 +35,7 @@ var syscallProbe = &Probe{
 		{Type: evSelect, Decode: decodeSelect, Counted: countedSelect, Total: totalSelect},
 		{Type: evStdio, Decode: decodeStdio},
 		{Type: evWrite, Decode: decodeWrite, Counted: countedWrite, Total: totalWrite},
+		{Type: evConnect, Decode: decodeConnect, Counted: countedConnect, Total: totalConnect},
 		{Type: evExecFailed, Decode: decodeExecFailed, Counted: countedExecFailed, Total: totalExecFailed},
 	},
 }

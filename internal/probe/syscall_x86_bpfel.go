@@ -24,6 +24,7 @@ const (
 	syscallMapSlow               = "slow"
 	syscallMapStdio              = "stdio"
 	syscallMapSyscallTotals      = "syscall_totals"
+	syscallMapTcpConns           = "tcp_conns"
 	syscallMapThreads            = "threads"
 	syscallMapTree               = "tree"
 	syscallProgAllocFdRefused    = "alloc_fd_refused"
@@ -108,6 +109,7 @@ type syscallMapSpecs struct {
 	Slow          *ebpf.MapSpec `ebpf:"slow"`
 	Stdio         *ebpf.MapSpec `ebpf:"stdio"`
 	SyscallTotals *ebpf.MapSpec `ebpf:"syscall_totals"`
+	TcpConns      *ebpf.MapSpec `ebpf:"tcp_conns"`
 	Threads       *ebpf.MapSpec `ebpf:"threads"`
 	Tree          *ebpf.MapSpec `ebpf:"tree"`
 }
@@ -150,6 +152,7 @@ type syscallMaps struct {
 	Slow          *ebpf.Map `ebpf:"slow"`
 	Stdio         *ebpf.Map `ebpf:"stdio"`
 	SyscallTotals *ebpf.Map `ebpf:"syscall_totals"`
+	TcpConns      *ebpf.Map `ebpf:"tcp_conns"`
 	Threads       *ebpf.Map `ebpf:"threads"`
 	Tree          *ebpf.Map `ebpf:"tree"`
 }
@@ -164,6 +167,7 @@ func (m *syscallMaps) Close() error {
 		m.Slow,
 		m.Stdio,
 		m.SyscallTotals,
+		m.TcpConns,
 		m.Threads,
 		m.Tree,
 	)

@@ -322,8 +322,11 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
+struct socket;
 struct sock {
 	struct sock_common __sk_common;
+	int sk_err;
+	struct socket *sk_socket;
 	u8 sk_shutdown; /* a bit field before 5.18 */
 	u16 sk_type;
 	u16 sk_protocol;
@@ -332,6 +335,14 @@ struct sock {
 struct socket {
 	short type;
 	struct sock *sk;
+	struct file *file;
+};
+struct inet_sock {
+	__be16 inet_sport;
+};
+struct tcp_sock {
+	u32 segs_out, total_retrans;
+	u64 bytes_acked, bytes_received;
 };
 struct inet_bind_bucket {
 	signed char fastreuse;
