@@ -121,6 +121,15 @@ func what(o *evidence.Observation) string {
 		return fmt.Sprint(d.Inode, d.Reason)
 	case *evidence.Network:
 		return fmt.Sprint(d.NetNS)
+	case *evidence.ConnectFailed:
+		return d.Peer + d.Errno.String()
+	case *evidence.ConnectMade:
+		return d.Peer
+	case *evidence.ConnectionLost:
+		if d.Accepted {
+			return "accepted" + d.Errno.String() // a server's clients are many
+		}
+		return d.Peer + d.Errno.String()
 	}
 	return ""
 }

@@ -211,6 +211,8 @@ func tells(d evidence.Detail, f *evidence.FailedCall) bool {
 		return d.Call == f.Call && d.Errno == f.Errno && (d.Path == "" || d.Path == f.Path)
 	case *evidence.AddressRefused:
 		return d.Call == f.Call && d.Errno == f.Errno
+	case *evidence.ConnectFailed:
+		return f.Call == "connect" && d.Errno == f.Errno && d.Peer == f.Path
 	case *evidence.InotifyRefused:
 		return d.Call == f.Call && d.Errno == f.Errno
 	}
@@ -371,6 +373,15 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return network(d), "", 0
 	case *evidence.Machine:
 		return machine(d), "", 0
+	case *evidence.ConnectFailed:
+		return connectFailed(d), d.Peer + d.Errno.String(), 35
+	case *evidence.ConnectMade:
+		return "connected to " + middle(clean(d.Peer), 60), d.Peer, 0
+	case *evidence.ConnectionLost:
+		if d.Accepted { // clients leave as they please
+			return connectionLost(d), "accepted" + d.Errno.String(), 0
+		}
+		return connectionLost(d), d.Peer + d.Errno.String(), 35
 	case *evidence.Lost:
 		return fmt.Sprintf("%d observations lost (%s)", d.Count, clean(d.By)), d.By, 20
 	}
