@@ -26,11 +26,13 @@ const (
 	KindStdio          Kind = "stdio.changed"
 	KindWriteShort     Kind = "write.short"
 	KindWriteRefused   Kind = "write.refused"
+	KindLimitRefused   Kind = "limit.refused"
 	KindProcess        Kind = "sample.process"
 	KindDrop           Kind = "socket.drop"
 	KindSockets        Kind = "sample.sockets"
 	KindNetwork        Kind = "sample.network"
 	KindMachine        Kind = "sample.machine"
+	KindCgroup         Kind = "sample.cgroup"
 	KindGarbled        Kind = "output.garbled"
 	KindOutputStalled  Kind = "output.stalled"
 	KindOutputHeld     Kind = "output.held"
@@ -66,11 +68,13 @@ var All = []struct {
 	{KindStdio, true, func() Detail { return new(Stdio) }},
 	{KindWriteShort, false, func() Detail { return new(WriteShort) }},
 	{KindWriteRefused, false, func() Detail { return new(WriteRefused) }},
+	{KindLimitRefused, true, func() Detail { return new(LimitRefused) }},
 	{KindProcess, false, func() Detail { return new(Process) }},
 	{KindDrop, true, func() Detail { return new(Drop) }},
 	{KindSockets, false, func() Detail { return new(Sockets) }},
 	{KindNetwork, false, func() Detail { return new(Network) }},
 	{KindMachine, false, func() Detail { return new(Machine) }},
+	{KindCgroup, false, func() Detail { return new(Cgroup) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
 	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},
@@ -243,6 +247,8 @@ type SignalFatal struct {
 
 	Context *Context       `json:"-"`
 	Unknown jsontext.Value `json:",embed"`
+
+	Mapped *MappedFile `json:"mapped,omitzero"` // of a SIGBUS, the file mapped at Address
 }
 
 // SignalCaught is a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP) or SIGABRT that was
@@ -258,6 +264,12 @@ type OOM struct {
 	GlobalKnown bool           `json:"globalKnown,omitzero"`
 	RSSBytes    int64          `json:"rssBytes,omitzero"`
 	Unknown     jsontext.Value `json:",embed"`
+
+	// The cgroup whose limit was reached, at that moment; empty where it is none.
+	Cgroup string `json:"cgroup,omitzero"` // its last name or two: "pod/app"
+	Used   int64  `json:"used,omitzero"`   // bytes
+	Max    int64  `json:"max,omitzero"`    // bytes
+	Above  int32  `json:"above,omitzero"`  // levels above the process's own cgroup
 }
 
 // FDRefused is a system call that was refused a descriptor with EMFILE or ENFILE.

@@ -73,6 +73,11 @@ func (d *SignalSent) walk(c *codec) {
 func (*SignalFatal) Kind() Kind { return KindSignalFatal }
 
 func (d *SignalFatal) walk(c *codec) {
+	d.walkFault(c)
+	d.walkMapped(c)
+}
+
+func (d *SignalFatal) walkFault(c *codec) {
 	c.i32((*int32)(&d.Signal))
 	c.i32(&d.Code)
 	c.u64(&d.Address)
@@ -92,12 +97,17 @@ func (d *SignalFatal) walk(c *codec) {
 	c.bytes((*[]byte)(&d.Unknown))
 }
 
+func (d *SignalFatal) walkMapped(c *codec) {
+	optional(c, &d.Mapped, func(c *codec, m *MappedFile) { m.walk(c) })
+}
+
 // Kind is KindSignalCaught.
 func (*SignalCaught) Kind() Kind { return KindSignalCaught }
 
 func (d *SignalCaught) walk(c *codec) {
-	d.SignalFatal.walk(c)
+	d.walkFault(c)
 	c.i64(&d.Count)
+	d.walkMapped(c)
 }
 
 // Kind is KindOOM.
@@ -108,6 +118,10 @@ func (d *OOM) walk(c *codec) {
 	c.flag(&d.GlobalKnown)
 	c.i64(&d.RSSBytes)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.str(&d.Cgroup)
+	c.i64(&d.Used)
+	c.i64(&d.Max)
+	c.i32(&d.Above)
 }
 
 // Kind is KindFDRefused.

@@ -35,6 +35,8 @@ const (
 	callMessage  = 1 << 17
 	callInotify  = 1 << 18
 	callDup      = 1 << 19
+	callSpawn    = 1 << 22
+	callMemory   = 1 << 23
 )
 
 const maxCalls = 512
@@ -107,8 +109,8 @@ var callKinds = []callKind{
 	// Programs and processes.
 	{names: []string{"execve"}, word: callExec | callEAGAIN, path: 1},
 	{names: []string{"execveat"}, word: callExec | callEAGAIN | callFD, path: 2, arg: 5},
-	{names: []string{"fork", "vfork"}, word: callEAGAIN},
-	{names: []string{"clone", "clone3"}, word: callEAGAIN, arg: 1},
+	{names: []string{"fork", "vfork"}, word: callSpawn | callEAGAIN},
+	{names: []string{"clone", "clone3"}, word: callSpawn | callEAGAIN, arg: 1},
 	{names: []string{"wait4", "waitid"}, arg: 1, quiet: 10},                                                                                       // ECHILD: no child left to wait for
 	{names: []string{"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"}, word: callEAGAIN, arg: 2, quiet: 3}, // ESRCH: it is gone, as was asked
 	{names: []string{"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "capset", "setpriority", "setpgid", "setsid", "sched_setaffinity", "sched_setscheduler", "unshare", "setns", "setrlimit"}, word: callEAGAIN, arg: 1},
@@ -116,9 +118,11 @@ var callKinds = []callKind{
 	{names: []string{"ptrace", "seccomp", "prctl", "arch_prctl"}, arg: 1},
 
 	// Memory.
-	{names: []string{"mmap", "mprotect", "mremap", "mlock", "mlock2", "mlockall", "madvise", "munmap", "shmat", "mbind"}, word: callEAGAIN, arg: 2},
+	{names: []string{"mmap", "mprotect", "mremap", "mlock", "mlock2", "mlockall", "munmap", "shmat"}, word: callMemory | callEAGAIN, arg: 2},
+	{names: []string{"madvise", "mbind"}, word: callEAGAIN, arg: 2},
 	{names: []string{"brk"}, arg: 1},
-	{names: []string{"shmget", "semget", "msgget", "shmctl", "semctl", "msgctl"}, arg: 2},
+	{names: []string{"shmget"}, word: callMemory, arg: 2},
+	{names: []string{"semget", "msgget", "shmctl", "semctl", "msgctl"}, arg: 2},
 	{names: []string{"semop", "semtimedop", "msgsnd", "msgrcv"}, arg: 3},
 
 	// No news, whatever comes of them.

@@ -4,6 +4,7 @@
 /* Processes that the kernel kills for memory. */
 #include "descry.bpf.h"
 #include "rss.bpf.h"
+#include "cgroup.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -13,6 +14,9 @@ volatile const __u32 victim_is_task = 0;
 struct oom_event {
 	struct event_header h;
 	__u64 rss; /* pages; 0 where the tracepoint gives a pid only */
+	__u32 known; /* whose limit it was could be looked for */
+	__u32 pad;
+	struct full_cgroup at;
 };
 
 SEC("tp_btf/mark_victim")
@@ -48,7 +52,17 @@ int BPF_PROG(on_mark_victim)
 	if (t) {
 		BPF_CORE_READ_INTO(&e->h.comm, t, group_leader, comm);
 		e->rss = rss_pages(BPF_CORE_READ(t, mm));
+	} else {
+		/* Where a cgroup is at its limit, who asked for memory is in it as well as who is chosen. */
+		t = (struct task_struct *)bpf_get_current_task_btf();
 	}
+	e->pad = 0;
+	e->known = bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id);
+	if (e->known)
+		find_full(&e->at, css_of(t, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)),
+			  bpf_core_field_offset(struct mem_cgroup, memory.usage), bpf_core_field_offset(struct mem_cgroup, memory.max), 64);
+	else
+		__builtin_memset(&e->at, 0, sizeof(e->at));
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -41,5 +41,12 @@ func decodeOOM(s *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 		return nil
 	}
 	s.addTotal(evidence.CountOOM, 1)
-	return &evidence.OOM{RSSBytes: int64(le.Uint64(raw[headerSize:])) * int64(os.Getpagesize())}
+	page := int64(os.Getpagesize())
+	d := &evidence.OOM{RSSBytes: int64(le.Uint64(raw[headerSize:])) * page}
+	if len(raw) >= headerSize+16+fullCgroupSize && le.Uint32(raw[headerSize+8:]) != 0 {
+		at := readFullCgroup(raw[headerSize+16:])
+		d.GlobalKnown, d.Global = true, at.max == 0
+		d.Cgroup, d.Used, d.Max, d.Above = at.name, at.used*page, at.max*page, at.above
+	}
+	return d
 }

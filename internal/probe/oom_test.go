@@ -90,6 +90,9 @@ func TestVictimOfMemory(t *testing.T) {
 	if int(o.PID) != k.pid || d.RSSBytes != 0 && (d.RSSBytes < 8<<20 || d.RSSBytes > 128<<20) {
 		t.Errorf("%+v: %+v", o, d)
 	}
+	if !d.GlobalKnown || d.Global || d.Max != 48<<20 || d.Used < 40<<20 || d.Used > 49<<20 || d.Above != 0 || !strings.HasSuffix(d.Cgroup, fmt.Sprintf("descry-test-%d", os.Getpid())) {
+		t.Errorf("whose limit: %+v", d)
+	}
 	if w.Counters()[evidence.CountOOM] != 1 {
 		t.Errorf("counters %v", w.Counters())
 	}

@@ -157,6 +157,9 @@ struct signal_event {
 	__u64 regs[34];
 	/* The mapping or gap of the address, its neighbours where it is a gap, and those of the stack pointer. */
 	struct area at, below, above, stack, stack_above;
+	/* Of the file that is mapped at the address, with SIGBUS. */
+	__u64 file_size, fs_magic;
+	__u32 has_file, nlink;
 };
 
 struct mappings_event {
@@ -267,6 +270,20 @@ static __always_inline void keep_stack(struct fault *f)
 	}
 }
 
+/* keep_file keeps how long the file is whose mapping was found. */
+static __always_inline void keep_file(struct fault *f)
+{
+	struct vm_area_struct *vma = (void *)f->l.entry;
+	struct file *file = vma ? BPF_CORE_READ(vma, vm_file) : NULL;
+
+	if (!file)
+		return;
+	f->e.has_file = 1;
+	f->e.file_size = BPF_CORE_READ(file, f_inode, i_size);
+	f->e.fs_magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
+	f->e.nlink = BPF_CORE_READ(file, f_inode, i_nlink);
+}
+
 /* neighbours describes where an address lies. */
 static __always_inline void neighbours(struct fault *f, __u32 slot, __u64 mm)
 {
@@ -275,6 +292,8 @@ static __always_inline void neighbours(struct fault *f, __u32 slot, __u64 mm)
 	if (!look_up(&f->l, mm, f->e.address))
 		return;
 	describe_area(&f->e.at, &f->l, slot);
+	if (f->e.signal == 7)
+		keep_file(f);
 	lo = f->e.at.lo;
 	hi = f->e.at.hi;
 	if (lo && look_up(&f->l, mm, lo - 1))

@@ -92,7 +92,8 @@ const (
 	sigSigno   = sigID + 8*10
 	sigRegs    = sigSigno + 4*6
 	sigAreas   = sigRegs + 8*34
-	signalSize = sigAreas + 5*areaSize
+	sigFile    = sigAreas + 5*areaSize
+	signalSize = sigFile + 8*2 + 4*2
 )
 
 // area mirrors struct area.
@@ -106,7 +107,9 @@ const (
 	vmRead      = 1
 	vmWrite     = 2
 	vmExec      = 4
+	vmShared    = 8
 	vmGrowsDown = 0x100
+	vmHugeTLB   = 0x400000
 	areaMapped  = 1 << 63
 )
 
@@ -157,7 +160,7 @@ func decodeCaught(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 }
 
 // signal reads struct signal_event.
-func (s *Set) signal(d *evidence.SignalFatal, _ *evidence.Observation, raw []byte) bool {
+func (s *Set) signal(d *evidence.SignalFatal, o *evidence.Observation, raw []byte) bool {
 	if len(raw) < signalSize {
 		return false
 	}
@@ -197,6 +200,9 @@ func (s *Set) signal(d *evidence.SignalFatal, _ *evidence.Observation, raw []byt
 		*a = readArea(raw[sigAreas+i*areaSize:])
 	}
 	f.judge()
+	if d.Signal == evidence.SIGBUS && le.Uint32(raw[sigFile+16:]) != 0 {
+		d.Mapped = f.mappedFile(o, int64(le.Uint64(raw[sigFile:])), le.Uint64(raw[sigFile+8:]), le.Uint32(raw[sigFile+20:]))
+	}
 	return true
 }
 

@@ -273,6 +273,12 @@ func TestFaults(t *testing.T) {
 			if want.where != "" && d.Where != want.where {
 				t.Errorf("where: %q, want %q", d.Where, want.where)
 			}
+			if m := d.Mapped; what != "truncated" && m != nil {
+				t.Errorf("a file: %+v", m)
+			} else if page := int64(os.Getpagesize()); what == "truncated" && (m == nil || m.Path != file || m.Size != page || m.Offset != page+5 ||
+				!m.Shared || m.Deleted || m.Changed == 0 || m.FileSystem == "") {
+				t.Errorf("the mapped file: %+v", m)
+			}
 			if what == "exec" {
 				return
 			}

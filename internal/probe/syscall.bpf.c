@@ -19,6 +19,7 @@
 #include "write.bpf.h"
 #include "execfail.bpf.h"
 #include "address.bpf.h"
+#include "limit.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -157,6 +158,8 @@ CALL_END(syscall_failed, regs, ret)
 		address_refused(p, regs, nr, c, err);
 	else if ((c & CALL_CONNECT) == CALL_CONNECT)
 		connect_failed(p, regs, nr, c, err);
+	else if (of_limit(c, err))
+		bpf_tail_call(ctx, &slow, S_LIMIT);
 	return 0;
 }
 

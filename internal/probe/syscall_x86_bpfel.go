@@ -32,6 +32,7 @@ const (
 	syscallProgSyscallEnd        = "syscall_end"
 	syscallProgSyscallExec       = "syscall_exec"
 	syscallProgSyscallFailed     = "syscall_failed"
+	syscallProgSyscallLimit      = "syscall_limit"
 	syscallProgSyscallPair       = "syscall_pair"
 	syscallProgSyscallSelect     = "syscall_select"
 	syscallProgSyscallShort      = "syscall_short"
@@ -90,6 +91,7 @@ type syscallProgramSpecs struct {
 	SyscallEnd        *ebpf.ProgramSpec `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.ProgramSpec `ebpf:"syscall_exec"`
 	SyscallFailed     *ebpf.ProgramSpec `ebpf:"syscall_failed"`
+	SyscallLimit      *ebpf.ProgramSpec `ebpf:"syscall_limit"`
 	SyscallPair       *ebpf.ProgramSpec `ebpf:"syscall_pair"`
 	SyscallSelect     *ebpf.ProgramSpec `ebpf:"syscall_select"`
 	SyscallShort      *ebpf.ProgramSpec `ebpf:"syscall_short"`
@@ -192,6 +194,7 @@ type syscallPrograms struct {
 	SyscallEnd        *ebpf.Program `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.Program `ebpf:"syscall_exec"`
 	SyscallFailed     *ebpf.Program `ebpf:"syscall_failed"`
+	SyscallLimit      *ebpf.Program `ebpf:"syscall_limit"`
 	SyscallPair       *ebpf.Program `ebpf:"syscall_pair"`
 	SyscallSelect     *ebpf.Program `ebpf:"syscall_select"`
 	SyscallShort      *ebpf.Program `ebpf:"syscall_short"`
@@ -206,6 +209,7 @@ func (p *syscallPrograms) Close() error {
 		p.SyscallEnd,
 		p.SyscallExec,
 		p.SyscallFailed,
+		p.SyscallLimit,
 		p.SyscallPair,
 		p.SyscallSelect,
 		p.SyscallShort,

@@ -187,9 +187,26 @@ struct files_struct {
 	struct fdtable *fdt;
 	unsigned int next_fd;
 };
+struct ucounts;
+struct user_namespace {
+	int level;
+	struct ucounts *ucounts;
+	long rlimit_max[4]; /* 6.0 */
+};
+struct ucounts {
+	struct user_namespace *ns;
+	atomic_long_t rlimit[4]; /* 6.0 */
+};
+typedef struct {
+	u64 val; /* two words of 32 bits before 6.3 */
+} kernel_cap_t;
 struct cred {
 	kuid_t uid, euid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
+	struct ucounts *ucounts;
 };
+struct css_set;
 struct mm_struct;
 struct task_struct {
 	unsigned int __state;
@@ -213,6 +230,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
 	struct thread_struct thread;
+	struct css_set *cgroups;
 };
 
 /* --- memory --- */
@@ -228,6 +246,8 @@ struct mm_struct {
 	unsigned long start_brk, brk;
 	unsigned long start_stack;
 	unsigned long arg_start, arg_end;
+	unsigned long total_vm, data_vm, locked_vm; /* pages */
+	int map_count;
 	struct percpu_counter rss_stat[4]; /* 6.2 */
 	struct file *exe_file;
 };
@@ -260,6 +280,7 @@ struct inode {
 	unsigned long i_ino;
 	unsigned int i_rdev;
 	s64 i_size;
+	unsigned int i_nlink;
 };
 struct dentry {
 	struct hlist_bl_node d_hash;
@@ -299,6 +320,7 @@ struct in6_addr {
 };
 struct kernfs_node {
 	u64 id;
+	const char *name;
 };
 struct cgroup;
 struct cgroup_subsys_state {
@@ -308,6 +330,22 @@ struct cgroup_subsys_state {
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup_subsys_state *subsys[32];
+};
+enum cgroup_subsys_id { memory_cgrp_id = 4, pids_cgrp_id = 11 };
+struct pids_cgroup {
+	struct cgroup_subsys_state css;
+	atomic64_t counter, limit;
+};
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long max;
+};
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
 };
 struct sock_cgroup_data {
 	struct cgroup *cgroup; /* 5.15 */
