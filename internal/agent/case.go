@@ -115,6 +115,8 @@ func what(o *evidence.Observation) string {
 		return d.Stream
 	case *evidence.SelectBeyond:
 		return d.Proof
+	case *evidence.LimitRefused:
+		return d.Call + d.Errno.String() + d.Limit
 	case *evidence.ThreadFailures:
 		return fmt.Sprint(o.TID)
 	case *evidence.Drop:

@@ -213,6 +213,8 @@ func tells(d evidence.Detail, f *evidence.FailedCall) bool {
 		return d.Call == f.Call && d.Errno == f.Errno
 	case *evidence.ConnectFailed:
 		return f.Call == "connect" && d.Errno == f.Errno && d.Peer == f.Path
+	case *evidence.LimitRefused:
+		return d.Call == f.Call && d.Errno == f.Errno
 	case *evidence.InotifyRefused:
 		return d.Call == f.Call && d.Errno == f.Errno
 	}
@@ -283,6 +285,9 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 			s += ": the machine is out of memory"
 		} else if d.GlobalKnown {
 			s += ": its cgroup is at its limit"
+			if d.Max > 0 {
+				s += " of " + bytesOf(d.Max)
+			}
 		}
 		return s, "", 90
 	case *evidence.FDRefused:
@@ -307,6 +312,14 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return fmt.Sprintf("%s refused: %s, %s", clean(d.Call), d.Errno, times(max(d.Count, 1))), d.Call, 50
 	case *evidence.AddressRefused:
 		return fmt.Sprintf("%s(%s) refused: %s", clean(d.Call), middle(clean(d.Address), 50), d.Errno), d.Call + d.Address + d.Errno.String(), 45
+	case *evidence.LimitRefused:
+		score := 0 // runtimes try what they can have
+		if d.Spawn() {
+			score = 40
+		}
+		return limitRefused(d), d.Call + d.Errno.String() + d.Limit, score
+	case *evidence.Cgroup:
+		return cgroup(d), "", 0
 	case *evidence.SelectBeyond:
 		s := clean(d.Call) + "() beyond FD_SETSIZE" // a count alone says no more
 		if d.NFDs != 0 {
@@ -397,6 +410,9 @@ func fault(d *evidence.SignalFatal) string {
 		s += fmt.Sprintf(" at 0x%x", d.Address)
 		if d.Fault != "" {
 			s += ", " + clean(d.Fault)
+		}
+		if m := d.Mapped; m != nil {
+			s += fmt.Sprintf(", byte %d of %s, which has %d", m.Offset, middle(clean(m.Path), 40), m.Size)
 		}
 	case d.Self:
 		s += ", sent by itself"
