@@ -101,24 +101,22 @@ func (m *MappedFile) walk(c *codec) {
 // Cgroup is what a process's cgroup holds of memory and processes, from a sweep: whatever of it the
 // process's cgroups tell. A limit is -1 where there is none, 0 where it is not known.
 type Cgroup struct {
-	Version     int32          `json:"version"`            // of the hierarchy that memory is in: 1, 2; 0: none
-	Path        string         `json:"path,omitzero"`      // of its memory cgroup
-	LimitPath   string         `json:"limitPath,omitzero"` // of the tightest limit, itself or above
-	Current     int64          `json:"current,omitzero"`   // bytes, at LimitPath where there is a limit
-	Peak        int64          `json:"peak,omitzero"`      // likewise, 0: not told
-	Max         int64          `json:"max,omitzero"`       // bytes
-	Swap        int64          `json:"swap,omitzero"`      // bytes
-	Hits        int64          `json:"hits,omitzero"`      // times that the limit was reached
-	Kills       int64          `json:"kills,omitzero"`     // processes that were killed for it
-	PidsPath    string         `json:"pidsPath,omitzero"`  // of the tightest limit of processes
-	Pids        int64          `json:"pids,omitzero"`      // processes and threads, there
-	PidsMax     int64          `json:"pidsMax,omitzero"`   //
-	PidsHits    int64          `json:"pidsHits,omitzero"`  // forks that were refused for it
-	Pressure    float64        `json:"pressure,omitzero"`  // some avg10 of memory.pressure, percent
-	MachineFree int64          `json:"available,omitzero"` // bytes that the machine could give (MemAvailable)
-	MachineAll  int64          `json:"total,omitzero"`     // bytes of the machine's memory
-	NodeKills   int64          `json:"nodeKills,omitzero"` // oom_kill of /proc/vmstat: of the whole machine, since it started
-	Unknown     jsontext.Value `json:",embed"`
+	Version   int32          `json:"version"`            // of the hierarchy that memory is in: 1, 2; 0: none
+	Path      string         `json:"path,omitzero"`      // of its memory cgroup
+	LimitPath string         `json:"limitPath,omitzero"` // of the tightest limit, itself or above
+	Current   int64          `json:"current,omitzero"`   // bytes, at LimitPath where there is a limit
+	Peak      int64          `json:"peak,omitzero"`      // likewise, 0: not told
+	Max       int64          `json:"max,omitzero"`       // bytes
+	Swap      int64          `json:"swap,omitzero"`      // bytes
+	Hits      int64          `json:"hits,omitzero"`      // times that the limit was reached
+	Kills     int64          `json:"kills,omitzero"`     // processes that were killed for it
+	PidsPath  string         `json:"pidsPath,omitzero"`  // of the tightest limit of processes
+	Pids      int64          `json:"pids,omitzero"`      // processes and threads, there
+	PidsMax   int64          `json:"pidsMax,omitzero"`   //
+	PidsHits  int64          `json:"pidsHits,omitzero"`  // forks that were refused for it
+	Pressure  float64        `json:"pressure,omitzero"`  // some avg10 of memory.pressure, percent
+	NodeKills int64          `json:"nodeKills,omitzero"` // oom_kill of /proc/vmstat: of the whole machine, since it started
+	Unknown   jsontext.Value `json:",embed"`
 }
 
 // Kind is KindCgroup.
@@ -136,8 +134,6 @@ func (d *Cgroup) walk(c *codec) {
 		c.i64(n)
 	}
 	c.f64(&d.Pressure)
-	for _, n := range []*int64{&d.MachineFree, &d.MachineAll, &d.NodeKills} {
-		c.i64(n)
-	}
+	c.i64(&d.NodeKills)
 	c.bytes((*[]byte)(&d.Unknown))
 }

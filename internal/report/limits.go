@@ -38,19 +38,3 @@ func cgroup(d *evidence.Cgroup) string {
 	}
 	return ""
 }
-
-// bytesOf is a number of bytes, in the largest unit that leaves two digits or a whole number.
-func bytesOf(n int64) string {
-	for _, u := range []struct {
-		of   int64
-		name string
-	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		switch {
-		case n >= 10*u.of, n >= u.of && n%u.of == 0:
-			return fmt.Sprintf("%d %s", n/u.of, u.name)
-		case n >= u.of && u.of > 1<<10:
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.of), u.name)
-		}
-	}
-	return plural(n, "byte")
-}
