@@ -97,6 +97,8 @@ func what(o *evidence.Observation) string {
 		return d.Call
 	case *evidence.AddressRefused:
 		return d.Call + d.Errno.String() + d.Address
+	case *evidence.FileRefused:
+		return d.Call + d.Errno.String() + d.Path
 	case *evidence.SignalSent:
 		return d.Signal.String()
 	case *evidence.SignalFatal:

@@ -63,6 +63,7 @@ var All = []struct {
 	{KindFDGrown, true, func() Detail { return new(FDGrown) }},
 	{KindInotifyRefused, true, func() Detail { return new(InotifyRefused) }},
 	{KindAddressRefused, true, func() Detail { return new(AddressRefused) }},
+	{KindFileRefused, true, func() Detail { return new(FileRefused) }},
 	{KindThreadFailures, true, func() Detail { return new(ThreadFailures) }},
 	{KindSelectBeyond, true, func() Detail { return new(SelectBeyond) }},
 	{KindStdio, true, func() Detail { return new(Stdio) }},

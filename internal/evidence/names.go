@@ -26,6 +26,7 @@ const (
 	EINVAL        Errno = 22
 	ENOSPC        Errno = 28
 	EROFS         Errno = 30
+	EDQUOT        Errno = 122
 	EPIPE         Errno = 32
 	EADDRINUSE    Errno = 98
 	EADDRNOTAVAIL Errno = 99

@@ -35,6 +35,8 @@ const (
 	callMessage  = 1 << 17
 	callInotify  = 1 << 18
 	callDup      = 1 << 19
+	callFile     = 1 << 20
+	callOut3     = 1 << 21
 	callSpawn    = 1 << 22
 	callMemory   = 1 << 23
 )
@@ -52,9 +54,9 @@ type callKind struct {
 
 var callKinds = []callKind{
 	// Descriptors.
-	{names: []string{"open", "creat"}, word: classAlloc | callTable, path: 1, arg: 2},
-	{names: []string{"openat", "openat2"}, word: classAlloc | callTable | callFD, path: 2, arg: 3},
-	{names: []string{"open_by_handle_at"}, word: classAlloc | callTable | callFD, arg: 3},
+	{names: []string{"open", "creat"}, word: callFile | classAlloc | callTable, path: 1, arg: 2},
+	{names: []string{"openat", "openat2"}, word: callFile | classAlloc | callTable | callFD, path: 2, arg: 3},
+	{names: []string{"open_by_handle_at"}, word: callFile | classAlloc | callTable | callFD, arg: 3},
 	{names: []string{"socket"}, word: classAlloc | callTable, arg: 2},
 	{names: []string{"accept", "accept4"}, word: classAlloc | callTable | callFD, arg: 4},
 	{names: []string{"epoll_create", "epoll_create1", "timerfd_create", "memfd_create", "memfd_secret", "eventfd", "eventfd2", "userfaultfd"}, word: classAlloc | callTable, arg: 2},
@@ -65,19 +67,20 @@ var callKinds = []callKind{
 	{names: []string{"dup2", "dup3"}, word: classDup2 | callTable | callFD, arg: 2},
 	{names: []string{"pipe", "pipe2"}, word: classPipe | callTable, arg: 2},
 	{names: []string{"socketpair"}, word: classSocketpair | callTable, arg: 2},
-	{names: []string{"close"}, word: classClose | callFD},
+	{names: []string{"close"}, word: callFile | classClose | callFD},
 	{names: []string{"close_range"}, word: classCloseRange, arg: 2},
 	{names: []string{"inotify_init", "inotify_init1"}, word: classAlloc | callInotify},
 	{names: []string{"inotify_add_watch"}, word: callInotify | callFD, path: 2, arg: 3},
 
 	// Reading, writing, waiting.
-	{names: []string{"write", "pwrite64"}, word: classWrite | callWrites | callFD, arg: 3},
+	{names: []string{"write", "pwrite64"}, word: callFile | classWrite | callWrites | callFD, arg: 3},
 	{names: []string{"sendto"}, word: classWrite | callWrites | callFD, arg: 3},
-	{names: []string{"writev", "pwritev", "pwritev2"}, word: classWritev | callWrites | callFD, arg: 3},
+	{names: []string{"writev", "pwritev", "pwritev2"}, word: callFile | classWritev | callWrites | callFD, arg: 3},
 	{names: []string{"sendmsg"}, word: classSendmsg | callWrites | callFD, arg: 3},
-	{names: []string{"sendmmsg", "sendfile"}, word: callWrites | callFD, arg: 4},
-	{names: []string{"splice", "copy_file_range", "tee", "vmsplice"}, word: callFD, arg: 3},
-	{names: []string{"read", "pread64", "readv", "preadv", "preadv2", "getdents64"}, word: callFD, arg: 3},
+	{names: []string{"sendmmsg", "sendfile"}, word: callFile | callWrites | callFD, arg: 4},
+	{names: []string{"splice", "copy_file_range"}, word: callFile | callOut3 | callFD, arg: 3},
+	{names: []string{"tee", "vmsplice"}, word: callFD, arg: 3},
+	{names: []string{"read", "pread64", "readv", "preadv", "preadv2", "getdents64"}, word: callFile | callFD, arg: 3},
 	{names: []string{"recvfrom", "getdents"}, word: callFD, arg: 3},
 	{names: []string{"recvmsg", "recvmmsg"}, word: callFD | callMessage, arg: 3},
 	{names: []string{"lseek"}, word: callFD, arg: 2, quiet: 29}, // ESPIPE: a pipe, as every libc finds out
@@ -86,25 +89,26 @@ var callKinds = []callKind{
 	{names: []string{"epoll_ctl"}, word: callFD, arg: 3},
 	{names: []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}, word: callFD},
 	{names: []string{"io_uring_enter", "io_uring_register"}, word: callFD, arg: 2},
-	{names: []string{"ioctl"}, word: callFD, arg: 2, quiet: 25}, // ENOTTY: not a terminal, as every libc finds out
-	{names: []string{"fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "flock", "fchdir", "syncfs"}, word: callFD, arg: 2},
+	{names: []string{"ioctl"}, word: callFile | callFD, arg: 2, quiet: 25}, // ENOTTY: not a terminal, as every libc finds out
+	{names: []string{"fsync", "fdatasync", "sync_file_range", "ftruncate", "fallocate", "flock", "fchdir", "syncfs"}, word: callFile | callFD, arg: 2},
 
 	// Addresses.
-	{names: []string{"bind"}, word: callAddress | callSockaddr | callFD, path: 2},
-	{names: []string{"connect"}, word: callAddress | callSockaddr | callFD | callEAGAIN, path: 2},
+	{names: []string{"bind"}, word: callFile | callAddress | callSockaddr | callFD, path: 2},
+	{names: []string{"connect"}, word: callFile | callAddress | callSockaddr | callFD | callEAGAIN, path: 2},
 	{names: []string{"listen"}, word: callAddress | callFD, arg: 2},
 	{names: []string{"setsockopt"}, word: callFD, arg: 3},
 	{names: []string{"shutdown", "getsockopt", "getsockname", "getpeername"}, word: callFD, arg: 2},
 
 	// Files by name.
-	{names: []string{"stat", "lstat", "access", "chdir", "chroot", "unlink", "rmdir", "mkdir", "mknod", "chmod", "chown", "lchown", "truncate", "readlink", "rename", "statfs", "utime", "utimes", "swapon", "acct"}, path: 1, arg: 2},
-	{names: []string{"link", "symlink"}, path: 2},
-	{names: []string{"newfstatat", "statx", "faccessat", "faccessat2", "unlinkat", "mkdirat", "mknodat", "fchmodat", "fchmodat2", "fchownat", "readlinkat", "renameat", "renameat2", "linkat", "utimensat", "futimesat", "name_to_handle_at"}, word: callFD, path: 2, arg: 3},
-	{names: []string{"symlinkat"}, path: 3},
-	{names: []string{"fstat", "fchmod", "fchown", "fstatfs"}, word: callFD, arg: 2},
+	{names: []string{"chroot", "swapon", "acct"}, path: 1, arg: 2},
+	{names: []string{"stat", "lstat", "access", "chdir", "unlink", "rmdir", "mkdir", "mknod", "chmod", "chown", "lchown", "truncate", "readlink", "rename", "statfs", "utime", "utimes"}, word: callFile, path: 1, arg: 2},
+	{names: []string{"link", "symlink"}, word: callFile, path: 2},
+	{names: []string{"newfstatat", "statx", "faccessat", "faccessat2", "unlinkat", "mkdirat", "mknodat", "fchmodat", "fchmodat2", "fchownat", "readlinkat", "renameat", "renameat2", "linkat", "utimensat", "futimesat", "name_to_handle_at"}, word: callFile | callFD, path: 2, arg: 3},
+	{names: []string{"symlinkat"}, word: callFile, path: 3},
+	{names: []string{"fstat", "fchmod", "fchown", "fstatfs"}, word: callFile | callFD, arg: 2},
 	{names: []string{"mount", "pivot_root"}, path: 2, arg: 4},
 	{names: []string{"umount2"}, path: 1, arg: 2},
-	{names: []string{"setxattr", "getxattr", "lsetxattr", "lgetxattr", "removexattr", "listxattr", "llistxattr"}, path: 1},
+	{names: []string{"setxattr", "getxattr", "lsetxattr", "lgetxattr", "removexattr", "listxattr", "llistxattr"}, word: callFile, path: 1},
 
 	// Programs and processes.
 	{names: []string{"execve"}, word: callExec | callEAGAIN, path: 1},
@@ -118,7 +122,8 @@ var callKinds = []callKind{
 	{names: []string{"ptrace", "seccomp", "prctl", "arch_prctl"}, arg: 1},
 
 	// Memory.
-	{names: []string{"mmap", "mprotect", "mremap", "mlock", "mlock2", "mlockall", "munmap", "shmat"}, word: callMemory | callEAGAIN, arg: 2},
+	{names: []string{"mmap"}, word: callFile | callMemory | callEAGAIN, arg: 2},
+	{names: []string{"mprotect", "mremap", "mlock", "mlock2", "mlockall", "munmap", "shmat"}, word: callMemory | callEAGAIN, arg: 2},
 	{names: []string{"madvise", "mbind"}, word: callEAGAIN, arg: 2},
 	{names: []string{"brk"}, arg: 1},
 	{names: []string{"shmget"}, word: callMemory, arg: 2},

@@ -139,11 +139,11 @@ static long path_step(__u32 i, struct path_steps *c)
 	return 0;
 }
 
-static __always_inline void path_of(struct fd_desc *d, struct file *f)
+static __always_inline void path_of(struct fd_desc *d, struct path *p)
 {
 	struct fs_struct *fs = BPF_CORE_READ((struct task_struct *)bpf_get_current_task_btf(), fs);
 	struct path_steps c = {
-		.e = BPF_CORE_READ(f, f_path.dentry), .mnt = BPF_CORE_READ(f, f_path.mnt),
+		.e = BPF_CORE_READ(p, dentry), .mnt = BPF_CORE_READ(p, mnt),
 		.root = BPF_CORE_READ(fs, root.dentry), .root_mnt = BPF_CORE_READ(fs, root.mnt),
 		.to = d->path, .off = 1,
 	};
@@ -200,7 +200,7 @@ __noinline int describe(struct fd_desc *d, __u64 file)
 		return 0;
 	}
 	if (d->kind.magic != ANON_INODE_FS && d->kind.magic != PIPE_FS && d->kind.mode & S_IFMT) {
-		path_of(d, f);
+		path_of(d, &f->f_path);
 		return 0;
 	}
 	e = BPF_CORE_READ(f, f_path.dentry);

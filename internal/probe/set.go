@@ -62,6 +62,8 @@ type Set struct {
 	comms  map[[16]byte]string
 
 	lookedAt time.Time // when decodeAddress last read /proc
+	files    fileView
+	filesAt  time.Time // when decodeFile last looked at files
 
 	tcp   tcpSeen
 	flush flusher

@@ -20,6 +20,7 @@
 #include "execfail.bpf.h"
 #include "address.bpf.h"
 #include "limit.bpf.h"
+#include "file_refused.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -158,8 +159,10 @@ CALL_END(syscall_failed, regs, ret)
 		address_refused(p, regs, nr, c, err);
 	else if ((c & CALL_CONNECT) == CALL_CONNECT)
 		connect_failed(p, regs, nr, c, err);
-	else if (of_limit(c, err))
+	else if (of_limit(c, err) && !(err == EPERM && c & CALL_FILE && (__s32)arg5(regs) >= 0)) /* mmap of a file */
 		bpf_tail_call(ctx, &slow, S_LIMIT);
+	if (c & CALL_FILE && of_file(err))
+		bpf_tail_call(ctx, &slow, S_FILE);
 	return 0;
 }
 

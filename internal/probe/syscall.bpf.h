@@ -5,9 +5,9 @@
 
 #include "descry.bpf.h"
 
-enum { EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EAGAIN = 11, ENOMEM = 12, EACCES = 13, ENFILE = 23, EMFILE = 24, ENOSPC = 28, EPROTOTYPE = 91,
-       EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETDOWN = 100, ENETUNREACH = 101, ECONNABORTED = 103, ECONNRESET = 104,
-       ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTDOWN = 112, EHOSTUNREACH = 113, EALREADY = 114, EINPROGRESS = 115,
+enum { EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, EAGAIN = 11, ENOMEM = 12, EACCES = 13, ENFILE = 23, EMFILE = 24, ENOSPC = 28,
+       EROFS = 30, EPROTOTYPE = 91, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETDOWN = 100, ENETUNREACH = 101, ECONNABORTED = 103, ECONNRESET = 104,
+       ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTDOWN = 112, EHOSTUNREACH = 113, EALREADY = 114, EINPROGRESS = 115, EDQUOT = 122,
        ERESTART = 512 /* this and above never reach the program */ };
 #define O_NONBLOCK 04000
 
@@ -47,6 +47,8 @@ enum call_class {           /* what a call's success can mean */
 #define CALL_INOTIFY    (1 << 18)
 #define CALL_DUP        (1 << 19)           /* makes a copy of a descriptor that there is */
 #define CALL_CONNECT    (CALL_ADDRESS | CALL_SOCKADDR | CALL_EAGAIN) /* all of them: connect, of which EAGAIN is news */
+#define CALL_FILE       (1 << 20)           /* works on files: by name, else by its first descriptor, else (mmap) by its fifth argument */
+#define CALL_OUT3       (1 << 21)           /* writes to the descriptor in its third argument */
 #define CALL_SPAWN      (1 << 22)           /* makes a process or a thread */
 #define CALL_MEMORY     (1 << 23)           /* asks for memory */
 #define CALL_QUIET(c)   ((c) >> 24)         /* the error of it that is no news, 0: none */
@@ -83,7 +85,7 @@ volatile const __u32 ret_at = 1;   /* where a program finds the call's result; i
 #define NOT_DECODED 0xffff /* the number of a call of a 32-bit task */
 
 /* What the head of the program leaves to others; index into slow. */
-enum { S_FAILED, S_ALLOC, S_STDIO, S_SELECT, S_SHORT, S_PAIR, S_LIMIT, S_MAX };
+enum { S_FAILED, S_ALLOC, S_STDIO, S_SELECT, S_SHORT, S_PAIR, S_LIMIT, S_FILE, S_MAX };
 
 struct syscall_total {
 	__u64 not_decoded; /* failed or otherwise telling calls of 32-bit tasks */

@@ -37,12 +37,13 @@ var syscallProbe = &Probe{
 		{Type: evWrite, Decode: decodeWrite, Counted: countedWrite, Total: totalWrite},
 		{Type: evConnect, Decode: decodeConnect, Counted: countedConnect, Total: totalConnect},
 		{Type: evLimit, Decode: decodeLimit, Counted: countedLimit, Total: totalLimit},
+		{Type: evFile, Decode: decodeFile, Counted: countedFile, Total: totalFile},
 		{Type: evExecFailed, Decode: decodeExecFailed, Counted: countedExecFailed, Total: totalExecFailed},
 	},
 }
 
 // slowPrograms are those that syscall_end leaves the rest to; mirrors the S_ indexes.
-var slowPrograms = []string{"syscall_failed", "syscall_alloc", "syscall_stdio", "syscall_select", "syscall_short", "syscall_pair", "syscall_limit"}
+var slowPrograms = []string{"syscall_failed", "syscall_alloc", "syscall_stdio", "syscall_select", "syscall_short", "syscall_pair", "syscall_limit", "syscall_file"}
 
 const headProgram = "syscall_end"
 

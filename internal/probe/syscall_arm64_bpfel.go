@@ -32,6 +32,7 @@ const (
 	syscallProgSyscallEnd        = "syscall_end"
 	syscallProgSyscallExec       = "syscall_exec"
 	syscallProgSyscallFailed     = "syscall_failed"
+	syscallProgSyscallFile       = "syscall_file"
 	syscallProgSyscallLimit      = "syscall_limit"
 	syscallProgSyscallPair       = "syscall_pair"
 	syscallProgSyscallSelect     = "syscall_select"
@@ -91,6 +92,7 @@ type syscallProgramSpecs struct {
 	SyscallEnd        *ebpf.ProgramSpec `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.ProgramSpec `ebpf:"syscall_exec"`
 	SyscallFailed     *ebpf.ProgramSpec `ebpf:"syscall_failed"`
+	SyscallFile       *ebpf.ProgramSpec `ebpf:"syscall_file"`
 	SyscallLimit      *ebpf.ProgramSpec `ebpf:"syscall_limit"`
 	SyscallPair       *ebpf.ProgramSpec `ebpf:"syscall_pair"`
 	SyscallSelect     *ebpf.ProgramSpec `ebpf:"syscall_select"`
@@ -194,6 +196,7 @@ type syscallPrograms struct {
 	SyscallEnd        *ebpf.Program `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.Program `ebpf:"syscall_exec"`
 	SyscallFailed     *ebpf.Program `ebpf:"syscall_failed"`
+	SyscallFile       *ebpf.Program `ebpf:"syscall_file"`
 	SyscallLimit      *ebpf.Program `ebpf:"syscall_limit"`
 	SyscallPair       *ebpf.Program `ebpf:"syscall_pair"`
 	SyscallSelect     *ebpf.Program `ebpf:"syscall_select"`
@@ -209,6 +212,7 @@ func (p *syscallPrograms) Close() error {
 		p.SyscallEnd,
 		p.SyscallExec,
 		p.SyscallFailed,
+		p.SyscallFile,
 		p.SyscallLimit,
 		p.SyscallPair,
 		p.SyscallSelect,

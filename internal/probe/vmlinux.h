@@ -201,7 +201,8 @@ typedef struct {
 	u64 val; /* two words of 32 bits before 6.3 */
 } kernel_cap_t;
 struct cred {
-	kuid_t uid, euid;
+	kuid_t uid, euid, fsuid;
+	kuid_t gid, fsgid; /* a type of their own, of the same form */
 	kernel_cap_t cap_effective;
 	struct user_namespace *user_ns;
 	struct ucounts *ucounts;
@@ -270,9 +271,14 @@ struct qstr {
 	u32 len;
 	const unsigned char *name;
 };
+struct file_system_type {
+	const char *name;
+};
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_flags;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
 };
 struct inode {
 	unsigned short i_mode;
@@ -287,9 +293,11 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	struct super_block *d_sb;
 };
 struct vfsmount {
 	struct dentry *mnt_root;
+	int mnt_flags;
 };
 struct mount {
 	struct mount *mnt_parent;
@@ -449,8 +457,10 @@ struct thread_info {
 	u32 status;
 #endif
 };
+struct nsproxy;
 struct task_struct___sys {
 	struct thread_info thread_info;
+	struct nsproxy *nsproxy;
 };
 struct mm_struct___sys {
 	unsigned long start_data;
@@ -460,6 +470,12 @@ struct ns_common {
 };
 struct net {
 	struct ns_common ns;
+};
+struct mnt_namespace {
+	struct ns_common ns;
+};
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
 };
 typedef struct {
 	struct net *net;

@@ -217,6 +217,8 @@ func tells(d evidence.Detail, f *evidence.FailedCall) bool {
 		return d.Call == f.Call && d.Errno == f.Errno
 	case *evidence.InotifyRefused:
 		return d.Call == f.Call && d.Errno == f.Errno
+	case *evidence.FileRefused:
+		return d.Call == f.Call && d.Errno == f.Errno && d.Path != "" && (f.Path == "" || f.Path == d.Path)
 	}
 	return false
 }
@@ -320,6 +322,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return limitRefused(d), d.Call + d.Errno.String() + d.Limit, score
 	case *evidence.Cgroup:
 		return cgroup(d), "", 0
+	case *evidence.FileRefused:
+		return fileRefused(d), d.Call + d.Errno.String() + d.Path, fileScore(d.Errno)
 	case *evidence.SelectBeyond:
 		s := clean(d.Call) + "() beyond FD_SETSIZE" // a count alone says no more
 		if d.NFDs != 0 {
