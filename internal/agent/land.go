@@ -34,6 +34,7 @@ func (f *flight) land(res run.Result) {
 		f.late = !f.set.Flush(flushTime)
 		f.set.Counts(f.observe)
 	}
+	f.groups.tell(true, f.observe)
 	f.readOutput()
 	for i := range streams {
 		f.endOutput(i)
@@ -269,6 +270,7 @@ func (f *flight) coverage(death *evidence.Death) []evidence.Coverage {
 		}
 		out = append(out,
 			evidence.Coverage{Source: "sample", By: by, From: f.started.UTC(), To: to},
+			f.groups.coverage(f.started.UTC(), to),
 			evidence.Coverage{Source: "output", By: "relay", From: f.started.UTC(), To: to, Lost: f.outputLost})
 	}
 	return out

@@ -33,6 +33,7 @@ type flight struct {
 	blind   error
 	sampler *sample.Sampler
 	maps    mapsBook
+	groups  groups
 	rec     *recorder.Recorder
 
 	refused seen
@@ -201,6 +202,7 @@ func (f *flight) sweep() {
 				f.swept1(o)
 			}
 			f.set.Counts(f.observe)
+			f.groups.tell(false, f.observe)
 			return
 		} else if !errors.Is(err, probe.ErrNotSupported) {
 			f.observe(now(evidence.SourceSample, f.pid, &evidence.Lost{By: "sample", Count: 1, Why: err.Error()}))
@@ -217,6 +219,7 @@ func (f *flight) sweep() {
 		}
 		f.swept1(o)
 	}
+	f.groups.tell(false, f.observe)
 }
 
 // swept1 takes one process of a sweep: records it, forecasts it, and keeps its maps for stacks.
@@ -233,6 +236,7 @@ func (f *flight) swept1(o *evidence.Observation) {
 		}
 	}
 	f.maps.keep(o.PID, f.sampler)
+	f.groups.sweep(o.PID)
 	f.observe(o)
 	f.forecast(o, p, w)
 }
