@@ -1,72 +1,77 @@
 // Package output judges whether what a program writes is text.
 //
-// A Judge is streaming and pure. It errs on the side of text: honest text of any language, in any
-// encoding that is in use, with colours, progress bars and box drawings, is never called garbled. What
-// tells garbage is control characters that no text has, of several values or in runs, close together;
-// broken UTF-8 alone is not enough, since text in Latin-1, Windows-1251, Shift-JIS, GBK or EUC-KR is
-// that too, and it holds no such controls.
+// A Judge is streaming and pure, and tells three kinds of output apart. Text is UTF-8 with what
+// terminals understand: colours, progress bars, box drawings. Foreign text is honest text in another
+// encoding that is in use, which it names: no reason for alarm. All else is garbage, and it says
+// what it looks like. It errs on the side of text: a piece is called garbage only where that explains its bytes
+// far better than every encoding does (model.go).
 package output
 
-import (
-	"encoding/binary"
-	"math/bits"
+const (
+	textGap = 16  // so many bytes of text end a piece
+	sureGap = 64  // and one that is garbage: structures hold pieces of text
+	block   = 512 // bytes that are judged at a time at most
+	rarely  = 32  // of so many blocks of garbage in a row one is judged
 )
 
 // Span is a piece of a stream that is no text in any plausible encoding.
 type Span struct {
-	Offset    int64  // bytes from the stream's start
-	Length    int64  // bytes
-	LooksLike string // "NUL bytes", "UTF-16", "ELF", "gzip", "zstd", "PNG", "zip", "TLS records", "HTTP/2 frames", "random bytes", "binary memory", "binary data"
-	Preview   string // hex of the first 16 bytes
+	Offset     int64   // bytes from the stream's start
+	Length     int64   // bytes
+	LooksLike  string  // "NUL bytes", "UTF-16", "ELF", "gzip", "zstd", "PNG", "zip", "TLS records", "HTTP/2 frames", "random bytes", "binary memory", "binary data"
+	Preview    string  // hex of the first 16 bytes
+	Confidence float64 // 0 to 1: how much better its bytes are explained by garbage than by the likeliest text
 }
 
-const (
-	textGap   = 16  // so many bytes of text end a span that is not yet sure
-	sureGap   = 64  // and one that is: structures hold pieces of text
-	hardGap   = 128 // so many bytes without a control end it too
-	altLeast  = 16  // so many bytes of letters and NULs in turn are UTF-16
-	headBytes = 64  // of a span, kept to tell what it looks like
-)
+// Foreign says which encoding the text of a stream is in that is no UTF-8.
+type Foreign struct {
+	Encoding string // "Latin-1", "Windows-1251", "Shift-JIS", "GBK", "EUC-KR", "KOI8-R", "CP866", "EUC-JP", "Big5", "an 8-bit alphabet"; empty: none
+	Bytes    int64  // in pieces that are no UTF-8
+	Pieces   int64  // these
+	Offset   int64  // of the first
+}
 
-// Judge looks at one stream. Its zero value is ready. It takes about 300 bytes and allocates only
-// for the spans that it gives.
+// Judge looks at one stream. Its zero value is ready. It takes about a kilobyte, whatever is written,
+// and allocates only for the spans that it gives. It is not for several goroutines at once.
 type Judge struct {
-	pos   int64 // bytes judged; those in pend are not yet
-	pend  [4]byte
-	npend int // start of a UTF-8 sequence
+	pos   int64   // bytes judged; those in pend are not yet
+	pend  [4]byte // start of a UTF-8 sequence
+	npend int
 	need  int // length of it
 	prev  byte
 
-	// A region is a stretch of bytes that are not plain text, with gaps of at most textGap.
-	region  bool
-	start   int64 // of the region
-	before  byte  // the byte before it
-	gap     int   // bytes of text since the last odd byte
-	hist    [headBytes]byte
-	histLen int // bytes of hist: the first of the region
+	// A piece begins with a byte that is no text, and ends before textGap bytes of text.
+	piece  bool
+	buf    [block]byte // of the piece, up to now or since it was judged last
+	n      int
+	odd    int   // behind the last byte in buf that is no text
+	start  int64 // of buf
+	before byte  // the byte before buf
+	gap    int   // bytes of text since the last that is none
+	looked int   // bytes of buf when it was judged last, at a gap
+	run    int   // full blocks of garbage in a row
+	skip   int   // so many more are taken for garbage unseen
 
-	// Within it, from the first control character on, evidence is collected.
-	ev evidenceOfGarbage
+	span    spanInMaking
+	foreign foreignInMaking
 }
 
-type evidenceOfGarbage struct {
-	on       bool
-	sure     bool
-	start    int64
-	end      int64 // behind the last odd byte
-	lastHard int64
-	controls int64  // that no text has, without NUL
-	nuls     int64  //
-	high     int64  // bytes that are no UTF-8
-	seen     uint32 // controls by value, DEL as bit 31
-	nulRun   int64  // up to now
-	longest  int64  // run of NULs
-	alt      int64  // bytes up to now of which every second one is NUL and the others are printable
-	alts     int64  // bytes in such stretches of 16 and more: UTF-16
-	last     byte
-	head     [headBytes]byte
-	nhead    int
-	before   byte // the byte before start
+type spanInMaking struct {
+	on     bool
+	start  int64
+	end    int64
+	before byte  // the byte before start
+	margin int32 // of its first block: how much cheaper garbage is than text
+	head   [64]byte
+	nhead  int
+	shape
+}
+
+type foreignInMaking struct {
+	cost   [encodings]int64
+	bytes  int64
+	pieces int64
+	offset int64
 }
 
 // The classes of bytes.
@@ -102,9 +107,9 @@ var class = func() (c [256]uint8) {
 // Write judges the next bytes and appends to dst the spans that have ended. How the stream is cut
 // into calls makes no difference.
 func (j *Judge) Write(dst []Span, p []byte) []Span {
-	for i := 0; i < len(p); i++ {
-		if !j.region && j.npend == 0 {
-			if n := plainPrefix(p[i:]); n > 0 {
+	for i := 0; i < len(p); {
+		if !j.piece && j.npend == 0 {
+			if n := textPrefix(p[i:]); n > 0 {
 				j.pos += int64(n)
 				j.prev = p[i+n-1]
 				if i += n; i == len(p) {
@@ -113,71 +118,54 @@ func (j *Judge) Write(dst []Span, p []byte) []Span {
 			}
 		}
 		dst = j.step(dst, p[i])
+		i++
 	}
 	return dst
 }
 
-// Flush ends the stream, or a piece of it behind which nothing is to be expected.
+// Flush ends the stream, or a part of it behind which something else follows.
 func (j *Judge) Flush(dst []Span) []Span {
 	dst = j.unfinished(dst)
-	return j.endRegion(dst)
+	return j.endPiece(dst)
 }
 
-// Current is the span that has not ended yet, if it is certain already.
+// Current is the span that has not ended yet, if it is certain already that there is one.
 func (j *Judge) Current() (Span, bool) {
-	if !j.region || !j.ev.sure {
+	if !j.piece {
 		return Span{}, false
 	}
-	return j.ev.span(), true
+	ahead := *j
+	ahead.judge(nil)
+	if !ahead.span.on {
+		return Span{}, false
+	}
+	return ahead.span.span(), true
 }
 
-// plainPrefix is the number of plain bytes that p starts with.
-func plainPrefix(p []byte) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
-	n := 0
-	for len(p)-n >= 8 {
-		w := binary.LittleEndian.Uint64(p[n:])
-		// A byte below 0x20 borrows, DEL carries, 0x80 and above shows itself.
-		if (w-ones*0x20|w+ones|w)&highs == 0 {
-			n += 8
-			continue
-		}
-		k := n
-		for ; n < k+8; n++ {
-			if class[p[n]] != plain {
-				return n
-			}
+// Foreign says in which encoding other than UTF-8 the text up to now is, if there is enough of it to tell.
+func (j *Judge) Foreign() (Foreign, bool) {
+	f := &j.foreign
+	best := latin1
+	for e := latin1; e < encodings; e++ {
+		if f.cost[e] < f.cost[best] {
+			best = e
 		}
 	}
-	for n < len(p) && class[p[n]] == plain {
-		n++
+	// A character that was cut in two is not another encoding: one that explains it must do so much better.
+	if f.pieces == 0 || f.cost[utf8Text]-f.cost[best] < 8*surely {
+		return Foreign{}, false
 	}
-	return n
+	return Foreign{encodingNames[best], f.bytes, f.pieces, f.offset}, true
 }
 
 func (j *Judge) step(dst []Span, b byte) []Span {
 	if j.npend > 0 {
-		lo, hi := byte(0x80), byte(0xbf)
-		if j.npend == 1 { // no overlong forms, no surrogates, nothing beyond U+10FFFF
-			switch j.pend[0] {
-			case 0xe0:
-				lo = 0xa0
-			case 0xed:
-				hi = 0x9f
-			case 0xf0:
-				lo = 0x90
-			case 0xf4:
-				hi = 0x8f
-			}
-		}
-		if lo <= b && b <= hi {
-			j.pend[j.npend] = b
-			if j.npend++; j.npend < j.need {
+		j.pend[j.npend] = b
+		if j.npend++; j.npend < j.need {
+			if validPrefix(j.pend[:j.npend]) {
 				return dst
 			}
+		} else if textPrefix(j.pend[:j.npend]) == j.npend {
 			n := j.npend
 			j.npend = 0
 			for _, c := range j.pend[:n] {
@@ -185,17 +173,29 @@ func (j *Judge) step(dst []Span, b byte) []Span {
 			}
 			return dst
 		}
+		j.npend--
 		dst = j.unfinished(dst)
 	}
 	switch c := class[b]; c {
 	case plain:
 		return j.text(dst, b)
 	case hard, high:
-		return j.odd(dst, b, c == hard)
+		return j.notText(dst, b)
 	default:
 		j.pend[0], j.npend, j.need = b, 1, int(c)-lead2+2
 	}
 	return dst
+}
+
+// validPrefix says whether p, of two or three bytes, can be the start of a longer sequence.
+func validPrefix(p []byte) bool {
+	var whole [4]byte
+	n := copy(whole[:], p)
+	want := int(class[p[0]]) - lead2 + 2
+	for i := n; i < want; i++ {
+		whole[i] = 0x80
+	}
+	return textPrefix(whole[:want]) == want
 }
 
 // unfinished takes the start of a UTF-8 sequence for what it is without its end.
@@ -203,18 +203,24 @@ func (j *Judge) unfinished(dst []Span) []Span {
 	n := j.npend
 	j.npend = 0
 	for _, c := range j.pend[:n] {
-		dst = j.odd(dst, c, false)
+		dst = j.notText(dst, c)
 	}
 	return dst
 }
 
 func (j *Judge) text(dst []Span, b byte) []Span {
-	if j.region {
+	if j.piece {
 		j.gap++
-		if limit := textGap; j.gap > limit && (!j.ev.sure || j.gap > sureGap) {
-			dst = j.endRegion(dst)
-		} else {
-			j.keep(b)
+		switch {
+		case j.gap == textGap+1:
+			if dst = j.judge(dst); !j.span.on {
+				j.piece = false
+			}
+		case j.gap > sureGap:
+			dst = j.endPiece(dst)
+		}
+		if j.piece {
+			dst = j.keep(dst, b)
 		}
 	}
 	j.pos++
@@ -222,127 +228,109 @@ func (j *Judge) text(dst []Span, b byte) []Span {
 	return dst
 }
 
-func (j *Judge) odd(dst []Span, b byte, isHard bool) []Span {
-	if !j.region {
-		j.region, j.start, j.histLen, j.before = true, j.pos, 0, j.prev
+func (j *Judge) notText(dst []Span, b byte) []Span {
+	if !j.piece {
+		j.piece, j.n, j.odd, j.looked, j.run, j.skip = true, 0, 0, 0, 0, 0
+		j.start, j.before = j.pos, j.prev
 	}
 	j.gap = 0
-	if j.ev.on && j.pos-j.ev.lastHard > hardGap {
-		dst = j.endEvidence(dst)
-	}
-	if isHard && !j.ev.on {
-		j.startEvidence()
-	}
-	j.keep(b)
-	if j.ev.on {
-		j.ev.add(b, j.pos, isHard)
-	}
+	dst = j.keep(dst, b)
+	j.odd = j.n
 	j.pos++
 	j.prev = b
 	return dst
 }
 
-// keep remembers a byte of a region.
-func (j *Judge) keep(b byte) {
-	if j.histLen < headBytes {
-		j.hist[j.histLen] = b
-		j.histLen++
-	}
-	if e := &j.ev; e.on {
-		if e.nhead < headBytes {
-			e.head[e.nhead] = b
-			e.nhead++
+// keep puts a byte of a piece into the buffer, which is judged when it is full.
+func (j *Judge) keep(dst []Span, b byte) []Span {
+	if j.n == len(j.buf) {
+		switch {
+		case j.skip > 0 && j.odd > block/2:
+			j.skip--
+			j.extend(j.buf[:j.odd])
+		default:
+			dst = j.judge(dst)
+			j.run++
+			j.skip = 0
+			if !j.span.on || j.span.end != j.start+int64(j.odd) {
+				j.run = 0
+			} else if j.run > 2 {
+				j.skip = min(j.run, rarely) - 1
+			}
 		}
-		e.shape(b)
+		j.n, j.odd, j.looked = 0, 0, 0
+		j.start, j.before = j.pos, j.prev
 	}
-}
-
-// startEvidence begins at the region's start. Where that is far it is an old encoding's text, and
-// evidence begins here.
-func (j *Judge) startEvidence() {
-	j.ev = evidenceOfGarbage{on: true, start: j.pos, lastHard: j.pos}
-	if j.histLen > headBytes-16 {
-		return
-	}
-	j.ev.start, j.ev.before = j.start, j.before
-	j.ev.nhead = copy(j.ev.head[:], j.hist[:j.histLen])
-	for _, b := range j.ev.head[:j.ev.nhead] {
-		if b >= 0x80 {
-			j.ev.high++
-		}
-	}
-}
-
-func (j *Judge) endEvidence(dst []Span) []Span {
-	if j.ev.on && j.ev.sure {
-		dst = append(dst, j.ev.span())
-	}
-	j.ev = evidenceOfGarbage{}
+	j.buf[j.n] = b
+	j.n++
 	return dst
 }
 
-func (j *Judge) endRegion(dst []Span) []Span {
-	dst = j.endEvidence(dst)
-	j.region, j.gap = false, 0
+// judge decides what is in the buffer, up to its last byte that is no text: it goes on with the
+// span, begins one, or ends the one before it.
+func (j *Judge) judge(dst []Span) []Span {
+	if j.odd == 0 || j.odd == j.looked {
+		return dst
+	}
+	p := j.buf[:j.odd]
+	var cost [encodings]int32
+	best := asText(p, j.before, &cost)
+	margin := cost[best] - asGarbage(p)
+	need := int32(surely)
+	if j.span.on && j.span.end == j.start { // it goes on: no new one must begin
+		need = 0
+	}
+	if margin < need {
+		if j.looked == 0 {
+			dst = j.endSpan(dst)
+			j.foreign.add(&cost, int64(j.odd), j.start)
+		}
+		j.looked = j.odd
+		return dst
+	}
+	s := &j.span
+	if !s.on {
+		*s = spanInMaking{on: true, start: j.start, before: j.before, margin: margin}
+	}
+	j.extend(p)
+	j.looked = j.odd
 	return dst
 }
 
-// shape counts what shows UTF-16: text with every second byte NUL.
-func (e *evidenceOfGarbage) shape(b byte) {
-	printable := b >= 0x20 && b < 0x7f || b == '\n' || b == '\r' || b == '\t'
-	switch {
-	case b == 0 && e.last == 0, b != 0 && e.last != 0, b != 0 && !printable:
-		e.alt = 0
-	default:
-		if e.alt++; e.alt == altLeast {
-			e.alts += altLeast
-		} else if e.alt > altLeast {
-			e.alts++
-		}
+// extend makes p, which buf begins with, the span's end.
+func (j *Judge) extend(p []byte) {
+	s := &j.span
+	fresh := p[max(0, int(s.end-j.start)):] // what is not in it yet; pieces of text between blocks belong to it
+	s.nhead += copy(s.head[s.nhead:], fresh)
+	for _, b := range fresh {
+		s.shape.add(b)
 	}
-	e.last = b
-	if b == 0 {
-		e.nulRun++
-		e.longest = max(e.longest, e.nulRun)
-	} else {
-		e.nulRun = 0
+	s.end = j.start + int64(len(p))
+}
+
+func (f *foreignInMaking) add(cost *[encodings]int32, n, offset int64) {
+	if f.pieces == 0 {
+		f.offset = offset
+	}
+	f.pieces++
+	f.bytes += n
+	for e := range cost {
+		f.cost[e] += int64(cost[e])
 	}
 }
 
-func (e *evidenceOfGarbage) add(b byte, pos int64, isHard bool) {
-	e.end = pos + 1
-	switch {
-	case !isHard:
-		e.high++
-	case b == 0:
-		e.nuls++
-	default:
-		e.controls++
+func (j *Judge) endSpan(dst []Span) []Span {
+	if j.span.on {
+		dst = append(dst, j.span.span())
+		j.span = spanInMaking{}
 	}
-	if isHard {
-		e.lastHard = pos
-		e.seen |= 1 << min(b, 31)
-	}
-	e.sure = e.sure || e.garbled()
+	return dst
 }
 
-// garbled is the judgement. The figures are chosen so that what separates text in practice stays
-// text: NULs between the variables of an environment, SOH between the fields of a FIX message, RS
-// before the records of a JSON sequence, one stray control among letters of an old encoding.
-func (e *evidenceOfGarbage) garbled() bool {
-	n := e.controls + e.nuls
-	values := bits.OnesCount32(e.seen)
-	switch length := e.end - e.start; {
-	case e.longest >= 8:
-		return true
-	case e.alts > 0:
-		return true
-	case n*25 < length: // fewer than one in 25, random bytes have one in 11
-		return false
-	case n >= 6 && values >= 3:
-		return true
-	case n >= 4 && values >= 3 && e.high >= 8:
-		return true
+func (j *Judge) endPiece(dst []Span) []Span {
+	if j.piece {
+		dst = j.judge(dst)
 	}
-	return e.nuls >= 4 && e.high >= 4 && e.longest >= 2 // small numbers and pointers
+	j.piece, j.gap = false, 0
+	return j.endSpan(dst)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 )
 
 const previewBytes = 16
@@ -22,38 +23,80 @@ var magics = []struct {
 	{"UTF-16", "\xfe\xff"},
 }
 
-// span is what the evidence amounts to.
-func (e *evidenceOfGarbage) span() Span {
-	s := Span{Offset: e.start, Length: e.end - e.start}
-	head := e.head[:min(int64(e.nhead), s.Length)]
-	s.LooksLike = e.looksLike(head, s.Length)
+// shape counts what tells one kind of garbage from another.
+type shape struct {
+	nuls     int64
+	controls int64 // that no text has, without NUL
+	high     int64 // from 0x80 on
+	alt      int64 // bytes up to now of which every second one is NUL and the others are printable
+	alts     int64 // bytes in such stretches of altLeast and more: UTF-16
+	last     byte
+}
+
+const altLeast = 16 // so many bytes of letters and NULs in turn are UTF-16
+
+func (s *shape) add(b byte) {
+	printable := b >= 0x20 && b < 0x7f || b == '\n' || b == '\r' || b == '\t'
+	switch {
+	case b == 0 && s.last == 0, b != 0 && s.last != 0, b != 0 && !printable:
+		s.alt = 0
+	default:
+		if s.alt++; s.alt == altLeast {
+			s.alts += altLeast
+		} else if s.alt > altLeast {
+			s.alts++
+		}
+	}
+	s.last = b
+	switch {
+	case b == 0:
+		s.nuls++
+	case b >= 0x80:
+		s.high++
+	case class[b] == hard:
+		s.controls++
+	}
+}
+
+// span is what was found.
+func (m *spanInMaking) span() Span {
+	s := Span{Offset: m.start, Length: m.end - m.start}
+	s.Confidence = confidence(m.margin)
+	head := m.head[:min(int64(m.nhead), s.Length)]
+	s.LooksLike = m.looksLike(head, s.Length)
 	if s.LooksLike == "zstd" { // its first byte is a parenthesis
 		s.Offset, s.Length = s.Offset-1, s.Length+1
-		head = append([]byte{e.before}, head...)
+		head = append([]byte{m.before}, head...)
 	}
 	s.Preview = hex.EncodeToString(head[:min(len(head), previewBytes)])
 	return s
 }
 
-func (e *evidenceOfGarbage) looksLike(head []byte, length int64) string {
-	for _, m := range magics {
-		if bytes.HasPrefix(head, []byte(m.start)) && (m.looksLike != "zstd" || e.before == '(') && (m.looksLike != "zip" || e.before == 'K') {
-			return m.looksLike
+// confidence is 0.5 where garbage is just surely cheaper than text, 0.9 at thrice that, and nears 1.
+func confidence(margin int32) float64 {
+	x := float64(margin) / surely
+	return math.Round(1000*(1-1/(1+x*x))) / 1000
+}
+
+func (m *spanInMaking) looksLike(head []byte, length int64) string {
+	for _, k := range magics {
+		if bytes.HasPrefix(head, []byte(k.start)) && (k.looksLike != "zstd" || m.before == '(') && (k.looksLike != "zip" || m.before == 'K') {
+			return k.looksLike
 		}
 	}
 	share := func(n int64) float64 { return float64(n) / float64(length) }
 	switch {
-	case share(e.nuls) > 0.95:
+	case share(m.nuls) > 0.95:
 		return "NUL bytes"
-	case share(e.alts) > 0.5:
+	case share(m.alts) > 0.5:
 		return "UTF-16"
 	case isTLS(head):
 		return "TLS records"
 	case isHTTP2(head):
 		return "HTTP/2 frames"
-	case share(e.nuls) > 0.1:
+	case share(m.nuls) > 0.1:
 		return "binary memory"
-	case length >= 64 && share(e.nuls) < 0.03 && share(e.controls) > 0.04 && share(e.controls) < 0.16 && share(e.high) > 0.35 && share(e.high) < 0.62:
+	case length >= 64 && share(m.nuls) < 0.03 && share(m.controls) > 0.04 && share(m.controls) < 0.16 && share(m.high) > 0.35 && share(m.high) < 0.65:
 		return "random bytes" // encrypted or compressed
 	}
 	return "binary data"
