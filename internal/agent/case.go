@@ -115,6 +115,8 @@ func what(o *evidence.Observation) string {
 		return d.Limit
 	case *evidence.Garbled:
 		return d.Stream
+	case *evidence.Foreign:
+		return d.Stream
 	case *evidence.SelectBeyond:
 		return d.Proof
 	case *evidence.LimitRefused:

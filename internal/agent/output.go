@@ -47,6 +47,11 @@ func (f *flight) readOutput() {
 func (f *flight) endOutput(i int) {
 	f.spans = f.judges[i].Flush(f.spans[:0])
 	f.garbage(i)
+	if d, ok := f.judges[i].Foreign(); ok {
+		f.observe(now(evidence.SourceOutput, f.pid, &evidence.Foreign{
+			Stream: streams[i].String(), Encoding: d.Encoding, Offset: f.base[i] + d.Offset, Bytes: d.Bytes,
+		}))
+	}
 	*f.judges[i] = output.Judge{}
 	f.judged[i] = 0
 }

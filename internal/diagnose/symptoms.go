@@ -9,7 +9,7 @@ import (
 // symptoms are what a user saw, apart from why.
 func symptoms(v *View) []evidence.Symptom {
 	var out []evidence.Symptom
-	for _, f := range []func(*View) *evidence.Symptom{garbledOutput, tornOutput, noOutput, slowDeath} {
+	for _, f := range []func(*View) *evidence.Symptom{garbledOutput, tornOutput, foreignEncoding, noOutput, slowDeath} {
 		if s := f(v); s != nil {
 			out = append(out, *s)
 		}
@@ -45,6 +45,18 @@ func garbledOutput(v *View) *evidence.Symptom {
 		s += "; they look like " + plain(first.LooksLike, 60)
 	}
 	return &evidence.Symptom{Kind: "garbled-output", Summary: s + ".", Evidence: ev}
+}
+
+// foreignEncoding is honest text that a reader of UTF-8 sees as garbage.
+func foreignEncoding(v *View) *evidence.Symptom {
+	for i, d := range ofPID[*evidence.Foreign](v, 0) {
+		if d.Encoding == "" {
+			continue
+		}
+		return &evidence.Symptom{Kind: "foreign-encoding", Evidence: []int{i}, Summary: fmt.Sprintf(
+			"Its %s is text in %s, not UTF-8 (%s of it): what shows it as UTF-8 shows wrong characters.", plain(d.Stream, 20), plain(d.Encoding, 30), bytesOf(d.Bytes))}
+	}
+	return nil
 }
 
 func noOutput(v *View) *evidence.Symptom {

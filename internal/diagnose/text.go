@@ -48,7 +48,7 @@ func readText(v *View) text {
 		return t
 	}
 	t.seen = true
-	for _, s := range []lines{{"stderr", split(o.Stderr)}, {"stdout", split(o.Stdout)}} {
+	for _, s := range []lines{{"stderr", split(v.Case.Text("stderr"))}, {"stdout", split(v.Case.Text("stdout"))}} {
 		if len(s.all) > 0 {
 			t.streams = append(t.streams, s)
 		}

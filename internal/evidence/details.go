@@ -77,6 +77,7 @@ var All = []struct {
 	{KindMachine, false, func() Detail { return new(Machine) }},
 	{KindCgroup, false, func() Detail { return new(Cgroup) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
+	{KindForeign, true, func() Detail { return new(Foreign) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
 	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},
 	{KindConnectFailed, true, func() Detail { return new(ConnectFailed) }},

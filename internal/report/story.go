@@ -365,6 +365,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 			s += ", looks like " + clean(d.LooksLike)
 		}
 		return s, d.Stream, 50
+	case *evidence.Foreign:
+		return fmt.Sprintf("%s holds text in %s, not UTF-8", clean(d.Stream), clean(d.Encoding)), d.Stream, 5
 	case *evidence.OutputStalled:
 		return fmt.Sprintf("its %s was not taken for %.1f s", clean(d.Stream), float64(d.Nanos)/1e9), d.Stream, 35
 	case *evidence.OutputHeld:

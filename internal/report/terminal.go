@@ -338,10 +338,10 @@ func lastWords(c *evidence.Case) (name string, ls []string, more bool) {
 	if o == nil {
 		return "", nil, false
 	}
-	ls, more = lastLines(o.Stderr, outputLines)
+	ls, more = lastLines(c.Text("stderr"), outputLines)
 	name = "last on stderr"
 	if len(ls) == 0 {
-		ls, more = lastLines(o.Stdout, outputLines)
+		ls, more = lastLines(c.Text("stdout"), outputLines)
 		name = "last on stdout"
 		if o.Merged {
 			name = "last output"

@@ -230,6 +230,7 @@ var ends = []Scenario{
 	{Name: "silent-1", Unprivileged: true, Why: "exit code 1 and no word", Cmd: []string{"c:exit-error/quiet.c"}, Exit: 1, Cause: "exit-error"},
 	{Name: "false", Why: "false", Cmd: []string{"false"}, Exit: 1, Cause: "exit-error"},
 	{Name: "go-fatal", Why: "log.Fatal", Cmd: []string{"go:exit-error/gofatal"}, Exit: 1, Cause: "exit-error", Words: []string{"feature flag"}},
+	{Name: "old-encoding", Why: "its log is in Windows-1251", Cmd: []string{"py:exit-error/old_encoding.py"}, Exit: 9, Cause: "exit-error", Words: []string{"Windows-1251", "склад не отвечает"}},
 	{Name: "node-exit-code", Why: "process.exitCode", Cmd: []string{"js:exit-error/leave.js"}, Exit: 20, Cause: "exit-error", Words: []string{"schema version"}},
 	{Name: "grep-no-match", Why: "grep finds nothing", Cmd: []string{"grep", "-q", "zebra", "/etc/hostname"}, Exit: 1, Cause: "exit-error"},
 	{Name: "git-no-repository", Why: "git outside of a repository", Cmd: []string{"git", "-C", "{dir}", "status"}, Env: []string{"GIT_CEILING_DIRECTORIES=/"}, Exit: 128, Cause: "exit-error", Or: []string{"file-missing"}, Words: []string{"not a git repository"}},
