@@ -63,6 +63,10 @@ var All = []*Cause{
 	// Buffers and output.
 	&brokenPipe,
 	&outputStalled,
+	&socketMemory,
+	&receiveOverflow,
+	&acceptOverflow,
+	&sendStalled,
 
 	// The program itself.
 	&stackOverflow,

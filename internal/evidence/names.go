@@ -34,6 +34,7 @@ const (
 	ENETUNREACH   Errno = 101
 	ECONNABORTED  Errno = 103
 	ECONNRESET    Errno = 104
+	ENOBUFS       Errno = 105
 	ETIMEDOUT     Errno = 110
 	ECONNREFUSED  Errno = 111
 	EHOSTDOWN     Errno = 112
