@@ -15,6 +15,7 @@ const (
 	maxTimeline = 240 // observations
 	maxSamples  = 40  // sweeps of each process
 	maxAlike    = 6   // of each process and kind, first and last ones
+	maxNames    = 24  // of each process and kind, last questions to name servers
 )
 
 // story picks a case's timeline out of a recording: what is decisive whole, what repeats thinned to
@@ -51,6 +52,9 @@ func story(all []*evidence.Observation, main int32) (timeline []evidence.Observa
 				n = maxSamples / 4
 			}
 			keep = append(keep, thin(at, n)...)
+		case strings.HasPrefix(string(g.kind), "dns.") && len(at) > maxAlike:
+			keep = append(keep, at[:2]...) // the last name asked for comes in many forms, and each tells
+			keep = append(keep, at[max(2, len(at)-maxNames):]...)
 		case len(at) > maxAlike:
 			keep = append(keep, at[:maxAlike/2]...)
 			keep = append(keep, at[len(at)-maxAlike/2:]...)
@@ -123,6 +127,8 @@ func what(o *evidence.Observation) string {
 		return d.Call + d.Errno.String() + d.Limit
 	case *evidence.ThreadFailures:
 		return fmt.Sprint(o.TID)
+	case *evidence.DNSAnswered:
+		return fmt.Sprint(d.Again, d.Nanos > 1e9)
 	case *evidence.Drop:
 		return fmt.Sprint(d.Inode, d.Reason)
 	case *evidence.Network:

@@ -240,6 +240,22 @@ const (
 	CountDropped        = "timeline.dropped" // observations that the recording had no room for
 )
 
+// Counters of questions to name servers.
+const (
+	CountDNSAsked      = "dns.asked"        // questions on port 53, repetitions apart
+	CountDNSAnswered   = "dns.answered"     // of these, whatever the answer said
+	CountDNSFailed     = "dns.failed"       // answered with an error
+	CountDNSNoName     = "dns.nxdomain"     // of these
+	CountDNSServFail   = "dns.servfail"     //
+	CountDNSRefused    = "dns.refused"      //
+	CountDNSEmpty      = "dns.empty"        // answered well, with nothing: the name has no such record
+	CountDNSUnanswered = "dns.unanswered"   // asked and not answered, up to the end
+	CountDNSRetried    = "dns.retried"      // packets that repeat a question
+	CountDNSSlowest    = "dns.slowestNanos" // longest wait for an answer
+	CountDNSEncrypted  = "dns.encrypted"    // packets to port 853 (DNS over TLS or QUIC): their names are unseen
+	CountDNSMulticast  = "dns.multicast"    // packets to port 5353: likewise
+)
+
 // WriteCase writes c as indented JSON.
 func WriteCase(w io.Writer, c *Case) error {
 	b, err := json.Marshal(c, json.Deterministic(true), jsontext.WithIndent("  "))

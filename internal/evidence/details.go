@@ -33,6 +33,9 @@ const (
 	KindNetwork        Kind = "sample.network"
 	KindMachine        Kind = "sample.machine"
 	KindCgroup         Kind = "sample.cgroup"
+	KindDNSAnswered    Kind = "dns.answered"
+	KindDNSFailed      Kind = "dns.failed"
+	KindDNSUnanswered  Kind = "dns.unanswered"
 	KindGarbled        Kind = "output.garbled"
 	KindOutputStalled  Kind = "output.stalled"
 	KindOutputHeld     Kind = "output.held"
@@ -76,6 +79,9 @@ var All = []struct {
 	{KindNetwork, false, func() Detail { return new(Network) }},
 	{KindMachine, false, func() Detail { return new(Machine) }},
 	{KindCgroup, false, func() Detail { return new(Cgroup) }},
+	{KindDNSAnswered, false, func() Detail { return new(DNSAnswered) }},
+	{KindDNSFailed, true, func() Detail { return new(DNSFailed) }},
+	{KindDNSUnanswered, true, func() Detail { return new(DNSUnanswered) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
 	{KindForeign, true, func() Detail { return new(Foreign) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},

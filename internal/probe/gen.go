@@ -9,3 +9,4 @@ package probe
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types oom oom.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types sweep sweep.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types tcp tcp.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types dns dns.bpf.c -- -mcpu=v3 -Wall -Werror

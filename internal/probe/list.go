@@ -62,6 +62,7 @@ var All = []*Probe{
 	execProbe,
 	signalProbe,
 	oomProbe,
+	dnsProbe,
 	sweepProbe,
 	exitProbe,
 }

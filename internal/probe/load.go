@@ -32,6 +32,8 @@ type env struct {
 	way     Way    // SysExit or Functions, never Auto
 	cpus    int    // possible ones
 
+	dns *dnsLoaded // loaded, and not attached yet
+
 	mu   sync.Mutex
 	maps map[string]*ebpf.Map // by name, shared by all objects
 	objs map[*object]func() (*ebpf.CollectionSpec, error)

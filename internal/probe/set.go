@@ -69,6 +69,7 @@ type Set struct {
 	flush flusher
 	parts pending
 	sweep sweeper
+	names dnsNames
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
@@ -386,6 +387,7 @@ func (s *Set) Close() error {
 		for _, l := range s.links {
 			errs = append(errs, l.Close())
 		}
+		s.env.dns.Close()
 		for _, m := range s.env.maps {
 			errs = append(errs, m.Close())
 		}

@@ -380,6 +380,16 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 			return fmt.Sprintf("descriptors grow %s, highest %d: at %d, where select() overflows, in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
 		}
 		return fmt.Sprintf("descriptors grow %s, %d of %d: full in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
+	case *evidence.DNSAnswered:
+		return dnsAnswered(d), d.Name, slowAnswer(d)
+	case *evidence.DNSFailed:
+		score := 35
+		if d.RCode == "NXDOMAIN" || d.RCode == "NOERROR" { // healthy programs meet them along the search path
+			score = 15
+		}
+		return dnsFailed(d), d.Name + d.RCode, score
+	case *evidence.DNSUnanswered:
+		return dnsUnanswered(d), d.Name + d.Server, 35
 	case *evidence.Drop:
 		return drop(d), d.Reason + d.Local + d.Peer, 35
 	case *evidence.Sockets:
