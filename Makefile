@@ -25,7 +25,7 @@ check: ## formatting, vet, staticcheck (staticcheck.conf)
 generate: ## eBPF objects (needs clang, llvm and libbpf-dev) and docs/causes
 	go generate ./...
 
-test-kernel: ## the probes on Debian's 6.1 and 6.12 kernels, emulated (needs apt-get; 75 MB at the first time)
+test-kernel: ## the probes on Debian's 6.1 and 6.12 kernels, emulated (needs apt-get; 90 MB at the first time)
 	go run ./test/kernel
 
 bench: build ## the figures of docs/performance.md (needs root, redis, nginx, wrk, bpftrace)

@@ -43,6 +43,8 @@ type target struct {
 	kernel   kernel
 	emulator emulator
 	busybox  string // static
+	python   []file
+	compiler compiler
 	builder  *builder
 }
 
@@ -59,7 +61,15 @@ func (d debian) target(ctx context.Context, series string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{kernel: k, emulator: e, busybox: b}, nil
+	py, err := d.python(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.compiler(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &target{kernel: k, emulator: e, busybox: b, python: py, compiler: c}, nil
 }
 
 // kernel is an unpacked kernel package.

@@ -53,6 +53,7 @@ type options struct {
 	console  bool
 	update   bool
 	cache    string
+	store    string
 	cmd      []string
 }
 
@@ -69,6 +70,7 @@ func main() {
 	flag.BoolVar(&o.verbose, "v", false, "show the output of all tests, not only of those that fail")
 	flag.BoolVar(&o.console, "console", false, "show the machine's console as it comes")
 	flag.BoolVar(&o.update, "update", false, "fetch the package lists of the other architecture anew")
+	flag.StringVar(&o.store, "store", "", "write the cases that tests record below this `directory`, as internal/diagnose/testdata has them")
 	flag.Func("f", "`SRC:DST`, a file to put into the machine (repeatable)", func(s string) error {
 		src, dst, ok := strings.Cut(s, ":")
 		if !ok {
@@ -116,7 +118,7 @@ func run(ctx context.Context, o options) (int, error) {
 			return 0, fmt.Errorf("get the machine %s: %w", name, err)
 		}
 		if byArch[arch] == nil {
-			byArch[arch] = &builder{work: filepath.Join(work, arch), arch: arch}
+			byArch[arch] = &builder{work: filepath.Join(work, arch), arch: arch, compiler: targets[i].compiler}
 		}
 		targets[i].builder = byArch[arch]
 	}
@@ -171,7 +173,7 @@ func tests(ctx context.Context, machines []*machine, targets []*target, o option
 		if err != nil {
 			return 0, err
 		}
-		m.files = append(m.files, file{descry, "/bin/descry"})
+		m.files = append(append(m.files, file{descry, "/bin/descry"}), targets[i].python...)
 		m.out = &prefixed{mu: &mu, to: os.Stdout, prefix: fmt.Sprintf("%-11s | ", m.kernel.series+"/"+m.kernel.arch)}
 		g.Go(func() error {
 			results[i] = m.tests(ctx, suites, o)

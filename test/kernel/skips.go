@@ -24,8 +24,6 @@ func (a *allowedSkip) covers(test, reason string) bool {
 var allowedSkips = []allowedSkip{
 	{on: "6.1/arm64", test: "(test/kernel/guest|internal/probe) (TestTrampolineSeesRefusal|.*/functions)", says: "needs BPF trampolines",
 		why: "arm64 has no direct calls from ftrace to trampolines before 6.4"},
-	{on: "*/arm64", test: "internal/probe (TestStackOverflow|TestSelectInC)|test/kernel/guest TestRunExplains/overflow.c", says: "needs gcc",
-		why: "their programs are C, and a compiler and a C library for another architecture are not to be had by unpacking a package or two"},
 	{on: "*/arm64", test: "internal/probe TestCompat", says: "no 32-bit calls from a 64-bit task on arm64",
 		why: "it makes 32-bit system calls from a 64-bit program, which only amd64 can"},
 }

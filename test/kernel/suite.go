@@ -28,9 +28,10 @@ type suite struct {
 
 // builder compiles for machines of one architecture, static programs, and each once.
 type builder struct {
-	work  string
-	arch  string
-	built map[string]string
+	work     string
+	arch     string
+	compiler compiler // of C
+	built    map[string]string
 }
 
 // build makes what the go command is told to, in a file named name, and returns its path.
@@ -107,7 +108,7 @@ type result struct {
 func (m *machine) tests(ctx context.Context, suites []suite, o options) result {
 	begin := time.Now()
 	var jobs []wire.Job
-	j := judge{out: m.out, verbose: o.verbose, allowed: allowedOn(m.kernel)}
+	j := judge{out: m.out, verbose: o.verbose, allowed: allowedOn(m.kernel), store: store{dir: o.store}}
 	for _, s := range suites {
 		dst := path.Join("/test", path.Base(s.binary))
 		m.files = append(m.files, file{s.binary, dst})
@@ -117,7 +118,11 @@ func (m *machine) tests(ctx context.Context, suites []suite, o options) result {
 		if o.run != "" {
 			argv = append(argv, "-test.run", o.run)
 		}
-		jobs = append(jobs, wire.Job{Argv: argv, Dir: path.Join("/src", s.name)})
+		job := wire.Job{Argv: argv, Dir: path.Join("/src", s.name)}
+		if o.store != "" {
+			job.Env = append(job.Env, wire.StoreEnv+"=1")
+		}
+		jobs = append(jobs, job)
 		j.suites = append(j.suites, s.name)
 	}
 	err := m.run(ctx, jobs, &j)
@@ -160,6 +165,7 @@ type judge struct {
 	stdin  io.WriteCloser // of test2json, which reads the present job's output
 	events chan struct{}  // closed when all its events were seen
 	said   map[string][]string
+	store  store
 }
 
 // event is one of go tool test2json.
@@ -233,6 +239,12 @@ func (j *judge) event(e event) {
 	name := j.suites[j.job] + " " + e.Test
 	switch e.Action {
 	case "output":
+		if took, err := j.store.line(e.Output); took {
+			if err != nil {
+				j.wrong = append(j.wrong, err.Error())
+			}
+			return
+		}
 		if j.verbose {
 			fmt.Fprint(j.out, "    ", e.Output)
 		} else if e.Test == "" && !strings.HasPrefix(e.Output, "PASS") && !strings.HasPrefix(e.Output, "FAIL") {

@@ -61,7 +61,6 @@ type Scenario struct {
 	Close   []int             // descriptors that are closed at the start
 	Hold    bool              // nobody reads stdout until Do says so
 	Merge   bool              // stdout and stderr are one pipe
-	VM      bool              // changes the whole machine: runs only in test/kernel's, with DESCRY_SCENARIOS_VM=1
 	Setup   func(*Run)        // before the program starts: helpers in its namespace, files
 	Do      func(*Run)        // while it runs
 	Varies  bool              // the program's output differs from run to run

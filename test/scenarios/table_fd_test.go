@@ -234,8 +234,6 @@ var inotify = []Scenario{
 		Exit: 1, Cause: "inotify-limit", Confidence: likelyUp, Words: []string{"watches"}, Never: []string{"fd-limit", "disk-full"}},
 	{Name: "falls-back-killed", Why: "no instance left, it polls; then SIGTERM", Kind: NearMiss, Cmd: []string{"setpriv", "--reuid=54323", "--clear-groups", "py:inotify-limit/falls_back.py"},
 		Needs: []string{"root: another user"}, Do: endAfter("polling", "python3", syscall.SIGTERM), Exit: 143, Cause: "killed", Never: []string{"fd-limit", "inotify-limit"}},
-	{Name: "machine-table", Why: "fs.file-max is reached by a user whom it binds", Cmd: []string{"sh", "-c", `echo 900 >/proc/sys/fs/file-max && exec setpriv --reuid=54324 --clear-groups "$@"`, "sh", "py:system-fd-limit/table.py"},
-		VM: true, Exit: 7, Cause: "system-fd-limit", Confidence: likelyUp, Never: []string{"fd-limit"}},
 	{Name: "enfile-answered", Why: "a sandbox answers open with ENFILE, and the program dies of it", Cmd: []string{"c:system-fd-limit/filtered.c"},
 		Exit: 23, Cause: "system-fd-limit", Never: []string{"fd-limit"}},
 }

@@ -19,6 +19,8 @@ var children = map[string]func() int{
 	"files":       childFiles,
 	"inotify":     childInotify,
 	"memory":      childMemory,
+	"hog":         childHog,
+	"as-nobody":   func() int { return become(becomeNobody) },
 }
 
 func TestMain(m *testing.M) {
@@ -126,9 +128,25 @@ func childInotify() int {
 	return 12
 }
 
-// childMemory takes memory until it is killed.
-func childMemory() int {
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
+// become turns into another program.
+func become(user func() error) int {
+	if err := user(); err != nil {
+		return 9
+	}
+	os.Unsetenv("GUEST_CHILD")
+	err := syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+	os.Stderr.WriteString(err.Error())
+	return 126
+}
+
+// childMemory takes memory until it is killed, before any other.
+func childMemory() int { return takeMemory("1000") }
+
+// childHog takes memory until others are killed.
+func childHog() int { return takeMemory("0") }
+
+func takeMemory(score string) int {
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(score), 0); err != nil {
 		return 9
 	}
 	var all [][]byte

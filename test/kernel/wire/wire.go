@@ -18,6 +18,14 @@ type Spec struct {
 	Jobs    []Job    // run one after another
 }
 
+// A test that finds StoreEnv in its environment sends the cases that it recorded as lines of its
+// output: StoreWord, where it belongs ("CAUSE/NAME"), and a piece of it, gzip in Base64; in the end
+// StoreWord, where it belongs, and what was found in it: "CAUSE CONFIDENCE".
+const (
+	StoreEnv  = "GUEST_STORE"
+	StoreWord = "descry-case:"
+)
+
 // Job is one command.
 type Job struct {
 	Argv []string
