@@ -74,13 +74,13 @@ type Socket struct {
 	Inode    uint64 `json:"inode,omitzero"`
 
 	RecvQ   int64 `json:"recvQ,omitzero"`   // tcp: bytes that the program has not read; else as RecvMemory
-	RecvBuf int64 `json:"recvBuf,omitzero"` // sk_rcvbuf, limits RecvMemory
+	RecvBuf int64 `json:"recvBuf,omitzero"` // sk_rcvbuf, limits RecvMemory; unix: sk_sndbuf of the peer, to whom it is charged
 	SendQ   int64 `json:"sendQ,omitzero"`   // tcp: bytes that the peer has not acknowledged; else as SendMemory
 	SendBuf int64 `json:"sendBuf,omitzero"` // sk_sndbuf, limits SendMemory
 	Drops   int64 `json:"drops,omitzero"`   // sk_drops of its whole life
 
-	AcceptQ int64 `json:"acceptQ,omitzero"` // listeners: connections that wait to be accepted
-	Backlog int64 `json:"backlog,omitzero"` // listeners: refused above this many; the lower of listen's and somaxconn
+	AcceptQ int64 `json:"acceptQ,omitzero"` // listeners: connections that wait to be accepted; unix datagrams: messages that wait
+	Backlog int64 `json:"backlog,omitzero"` // listeners: full above this many; the lower of listen's and somaxconn
 
 	Unacked      int64 `json:"unacked,omitzero"`      // tcp: packets on the way
 	Retransmits  int64 `json:"retransmits,omitzero"`  // tcp: time-outs in a row without an answer

@@ -83,6 +83,8 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 		}
 		if o.Detail = e.Counted(s, k, v); o.Detail != nil {
 			handle(o)
+		} else {
+			delete(s.seen, *k) // what is known of it may be on its way in the ring
 		}
 	})
 	for i := range gone {

@@ -63,6 +63,8 @@ var All = []*Probe{
 	signalProbe,
 	oomProbe,
 	dnsProbe,
+	dropProbe,
+	socketsProbe,
 	sweepProbe,
 	exitProbe,
 }

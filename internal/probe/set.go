@@ -70,6 +70,8 @@ type Set struct {
 	parts pending
 	sweep sweeper
 	names dnsNames
+	book  socketBook // guarded by sweep.mu
+	drops drops
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool

@@ -487,6 +487,72 @@ struct sock___sys {
 	struct sock_common___sys __sk_common;
 };
 
+/* --- of drop.bpf.c and sockets.bpf.c --- */
+
+struct sk_buff_head {
+	void *next; /* in a union since 5.16 */
+	__u32 qlen;
+};
+struct refcount_struct {
+	atomic_t refs;
+};
+struct numa_drop_counters { /* 6.18 */
+	atomic_t drops0, drops1;
+};
+struct proto___buf {
+	char name[32];
+	long *sysctl_mem;
+};
+struct inode___buf {
+	unsigned long i_ino;
+};
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+struct sock_common___buf {
+	struct proto___buf *skc_prot;
+};
+struct sock___buf {
+	struct sock_common___buf __sk_common;
+	atomic_t sk_drops;
+	struct numa_drop_counters *sk_drop_counters; /* 6.18 */
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	int sk_rcvbuf, sk_sndbuf;
+	int sk_wmem_queued;
+	struct refcount_struct sk_wmem_alloc;
+	__u32 sk_ack_backlog, sk_max_ack_backlog;
+	struct sk_buff_head sk_receive_queue;
+	struct socket *sk_socket;
+	unsigned long sk_ino; /* 6.18 */
+};
+struct request_sock_queue {
+	void *rskq_accept_head;
+};
+struct inet_connection_sock___buf {
+	struct request_sock_queue icsk_accept_queue;
+	__u8 icsk_retransmits;
+	__u8 icsk_pending;
+};
+struct tcp_sock {
+	__u32 rcv_nxt, copied_seq, rcv_wnd, rcv_wup;
+	__u32 write_seq, snd_una, snd_wnd;
+	__u32 packets_out, total_retrans;
+};
+struct udp_sock {
+	int forward_deficit;
+	struct sk_buff_head reader_queue;
+};
+struct mptcp_sock {
+	struct sock *first; /* its TCP socket */
+};
+struct file_operations;
+struct file___buf {
+	const struct file_operations *f_op;
+};
+
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute pop
 #endif
