@@ -35,6 +35,7 @@ func (f *flight) land(res run.Result) {
 		f.set.Counts(f.observe)
 	}
 	f.groups.tell(true, f.observe)
+	f.lastSurroundings()
 	f.readOutput()
 	for i := range streams {
 		f.endOutput(i)
@@ -271,9 +272,18 @@ func (f *flight) coverage(death *evidence.Death) []evidence.Coverage {
 		out = append(out,
 			evidence.Coverage{Source: "sample", By: by, From: f.started.UTC(), To: to},
 			f.groups.coverage(f.started.UTC(), to),
+			f.aroundCoverage("sample/network", "/proc/PID/net", f.around.noNet, to),
+			f.aroundCoverage("sample/machine", "/proc", f.around.machine.missing, to),
 			evidence.Coverage{Source: "output", By: "relay", From: f.started.UTC(), To: to, Lost: f.outputLost})
 	}
 	return out
+}
+
+func (f *flight) aroundCoverage(source, by, missing string, to time.Time) evidence.Coverage {
+	if missing != "" {
+		return evidence.Coverage{Source: source, Missing: missing}
+	}
+	return evidence.Coverage{Source: source, By: by, From: f.started.UTC(), To: to}
 }
 
 // keep puts the case into the casebook.

@@ -52,6 +52,7 @@ type flight struct {
 	judged     [2]int64 // bytes that it has seen
 	spans      []output.Span
 	stalled    [2]int64 // longest, nanoseconds
+	around     around
 }
 
 // say prints a remark of descry's own on stderr.
@@ -101,6 +102,7 @@ func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 		f.say("%s", f.whatIsUnseen())
 	}
 	f.begin()
+	f.lookAround()
 	if f.set != nil {
 		go f.set.Run(f.observe)
 	}
@@ -166,6 +168,7 @@ func (f *flight) watch() (stop func()) {
 		from := time.Now()
 		for {
 			f.sweep()
+			f.surroundings()
 			timer := time.NewTimer(schedule.Next(time.Since(from), f.exhaustion()))
 			select {
 			case <-done:
@@ -194,6 +197,7 @@ func (f *flight) watch() (stop func()) {
 
 // sweep reads every process of the tree once.
 func (f *flight) sweep() {
+	f.around.pids = f.around.pids[:0]
 	if f.set != nil {
 		// What is swept is looked at afterwards: that may ask the probes for more.
 		f.batch = f.batch[:0]
@@ -225,6 +229,7 @@ func (f *flight) sweep() {
 // swept1 takes one process of a sweep: records it, forecasts it, and keeps its maps for stacks.
 func (f *flight) swept1(o *evidence.Observation) {
 	p := o.Detail.(*evidence.Process)
+	f.around.pids = append(f.around.pids, o.PID)
 	w := f.forecasts[o.PID]
 	if w == nil {
 		w = new(outlook)

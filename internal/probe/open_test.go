@@ -87,11 +87,14 @@ func TestWithout(t *testing.T) {
 		t.Errorf("missing with everything there: %v: %+v", names, w.Status())
 	}
 	w = open(t, Config{Without: []string{"iter"}})
-	if got := strings.Join(missing(w), " "); got != "probe/sweep" {
+	if got := strings.Join(missing(w), " "); got != "probe/sockets probe/sweep" {
 		t.Errorf("missing without iterators: %s", got)
 	}
 	if err := w.Sweep(nil); !errors.Is(err, ErrNotSupported) {
 		t.Errorf("sweep without iterators: %v", err)
+	}
+	if err := w.Sockets(nil); !errors.Is(err, ErrNotSupported) {
+		t.Errorf("sockets without iterators: %v", err)
 	}
 	if _, err := w.Table(1); !errors.Is(err, ErrNotSupported) {
 		t.Errorf("table without iterators: %v", err)

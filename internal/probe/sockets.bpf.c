@@ -105,7 +105,7 @@ static __always_inline void look_tcp(struct socket_row *r, struct sock *sk)
 {
 	struct inet_connection_sock___buf *icsk = (void *)sk;
 	struct sock___buf *b = (void *)sk;
-	struct tcp_sock *tp = (void *)sk;
+	struct tcp_sock___buf *tp = (void *)sk;
 	__u32 una, window;
 
 	if (r->ends.state == TCP_LISTEN) {

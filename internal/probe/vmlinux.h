@@ -536,7 +536,7 @@ struct inet_connection_sock___buf {
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
 };
-struct tcp_sock {
+struct tcp_sock___buf {
 	__u32 rcv_nxt, copied_seq, rcv_wnd, rcv_wup;
 	__u32 write_seq, snd_una, snd_wnd;
 	__u32 packets_out, total_retrans;
