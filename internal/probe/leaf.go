@@ -31,6 +31,8 @@ func (s *Set) Leaf(path string, pid int) error {
 	if err := m.Put(st.Ino, uint32(pid)); err != nil { // the inode of its directory is a cgroup's id
 		return fmt.Errorf("watch the cgroup %s: %w", path, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range s.status {
 		made := s.leafed[s.status[i].Name]
 		if made == nil || made.AtLeaf == nil {
@@ -47,6 +49,8 @@ func (s *Set) Leaf(path string, pid int) error {
 
 // NoLeaf says why the subject has no cgroup of its own: what needs one is missing.
 func (s *Set) NoLeaf(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range s.status {
 		if s.leafed[s.status[i].Name] != nil {
 			s.status[i].By, s.status[i].Missing = "", "it needs a cgroup of the program's own: "+why

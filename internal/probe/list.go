@@ -31,6 +31,8 @@ type Made struct {
 	Needs    []string // names of features, for Config.Without: "tp_btf"
 	Object   *object
 	Programs []string // a program that several probes name is loaded once
+	// Later says that it asks and does not listen, so that it may be loaded while the subject starts.
+	Later bool
 	// Leaf says that it needs the subject's own cgroup, see Set.Leaf: what it watches happens in no
 	// process's context. Without one it counts as missing.
 	Leaf bool

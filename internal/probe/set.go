@@ -49,8 +49,10 @@ type Config struct {
 type Set struct {
 	env    *env
 	self   int
+	mu     sync.Mutex // guards status and links while what may come later is loaded
 	status []Status
 	links  []link.Link
+	later  chan struct{} // closed when all is loaded
 	iters  map[string]*link.Iter
 	byType [eventTypes]*Event
 	owner  [eventTypes]string // name of the probe that an event type belongs to
@@ -90,7 +92,7 @@ func Open(cfg Config) (_ *Set, err error) {
 			maps: map[string]*ebpf.Map{}, objs: map[*object]func() (*ebpf.CollectionSpec, error){},
 		},
 		self: cfg.SelfPID, iters: map[string]*link.Iter{}, missed: map[string]func() int64{}, leafed: map[string]*Made{}, comms: map[[16]byte]string{},
-		done: make(chan struct{}),
+		done: make(chan struct{}), later: make(chan struct{}),
 	}
 	s.counters.init()
 	if s.self == 0 {
@@ -98,6 +100,7 @@ func Open(cfg Config) (_ *Set, err error) {
 	}
 	defer func() {
 		if err != nil {
+			close(s.later)
 			s.Close()
 		}
 	}()
@@ -116,8 +119,7 @@ func Open(cfg Config) (_ *Set, err error) {
 	if s.reader, err = ringbuf.NewReader(events); err != nil {
 		return nil, fmt.Errorf("read the ring of events: %w", err)
 	}
-	s.env.release()
-	go debug.FreeOSMemory() // loading needs much, and what follows little
+	go s.loadLater()
 	return s, nil
 }
 
@@ -169,7 +171,7 @@ func (s *Set) attachAll(way Way) {
 	progs := programs{}
 	var g errgroup.Group
 	g.Go(func() error {
-		s.loadAll(progs, func(m *Made) bool { return m.Way == Auto })
+		s.loadAll(progs, func(m *Made) bool { return m.Way == Auto && !m.Later })
 		return nil
 	})
 	chosen := way
@@ -187,12 +189,41 @@ func (s *Set) attachAll(way Way) {
 		progs = programs{}
 		s.env.way = SysExit
 		clear(s.env.objs) // their constants may depend on the way
-		s.loadAll(progs, func(m *Made) bool { return m.Way == Auto || m.Way == SysExit })
+		s.loadAll(progs, func(m *Made) bool { return !m.Later && (m.Way == Auto || m.Way == SysExit) })
 	}
 	for _, p := range All {
+		if p.later() {
+			for i := range p.Ways {
+				_, _ = s.env.open(p.Ways[i].Object) // its maps are there from now on; an error comes again
+			}
+			s.status = append(s.status, Status{Name: p.Name, Cost: p.Cost})
+			continue
+		}
 		s.status = append(s.status, s.attachProbe(p, progs))
 	}
 	progs.close()
+}
+
+// later says that a probe is loaded while the subject starts.
+func (p *Probe) later() bool {
+	return !slices.ContainsFunc(p.Ways, func(m Made) bool { return !m.Later })
+}
+
+// loadLater loads what only asks, and lets go of what loading needed.
+func (s *Set) loadLater() {
+	progs := programs{}
+	s.loadAll(progs, func(m *Made) bool { return m.Later })
+	s.mu.Lock()
+	for i, p := range All {
+		if p.later() {
+			s.status[i] = s.attachProbe(p, progs)
+		}
+	}
+	s.mu.Unlock()
+	progs.close()
+	s.env.release()
+	close(s.later)
+	debug.FreeOSMemory() // loading needs much, and what follows little
 }
 
 // programs are loaded ones by object and name, or why they could not be.
@@ -380,6 +411,7 @@ func (s *Set) Close() error {
 	var errs []error
 	s.once.Do(func() {
 		s.closed.Store(true)
+		<-s.later
 		if s.reader != nil {
 			errs = append(errs, s.reader.Close())
 		}

@@ -11,8 +11,13 @@ type Status struct {
 	Since   string // least Linux version
 }
 
-// Status lists all probes.
-func (s *Set) Status() []Status { return append([]Status(nil), s.status...) }
+// Status lists all probes. It waits for those that are loaded while the subject starts.
+func (s *Set) Status() []Status {
+	<-s.later
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Status(nil), s.status...)
+}
 
 // Lost counts the events that found no room, by the name of their probe.
 func (s *Set) Lost() map[string]int64 {

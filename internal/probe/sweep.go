@@ -22,7 +22,7 @@ var sweepProbe = &Probe{
 	Cost: "descriptors, limits and blocked writers are read from /proc, which costs more and sees less",
 	Ways: []Made{{
 		By: "iter/task", Since: "5.17", Needs: []string{"iter"},
-		Object: sweepObject, Programs: []string{"on_sweep", "on_table", "on_find"},
+		Later: true, Object: sweepObject, Programs: []string{"on_sweep", "on_table", "on_find"},
 	}},
 }
 
@@ -75,6 +75,7 @@ var errNoIterators = &NotSupportedError{Feature: "sweeping by iterator (iter/tas
 
 // rows runs one of the iterators and gives what it wrote. Callers hold s.sweep.mu.
 func (s *Set) rows(program string) ([]byte, error) {
+	<-s.later
 	it := s.iters[program]
 	if it == nil {
 		return nil, errNoIterators
@@ -256,6 +257,7 @@ func (s *Set) Table(pid int) (*evidence.FDTable, error) {
 
 // ask runs an iterator that looks for one process and gives its row. Callers hold s.sweep.mu.
 func (s *Set) ask(program string, pid int, typ uint32, size int) (row []byte, err error) {
+	<-s.later
 	m := s.env.maps["wanted"]
 	if m == nil || s.iters[program] == nil {
 		return nil, errNoIterators
