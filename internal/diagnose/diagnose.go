@@ -59,6 +59,8 @@ var All = []*Cause{
 	// Disk, files.
 
 	// Network.
+	&connectFailure,
+	&connectionLoss,
 
 	// Buffers and output.
 	&brokenPipe,
