@@ -20,8 +20,8 @@ var connectionLoss = Cause{
 	Explains: []string{"uncaught-error", "assertion", "broken-pipe"},
 }
 
-// lossWords are how programs say that a connection went away, the error's name apart.
-var lossWords = []string{"onnection lost", "ost connection", "onnection was lost", "onnection to server was lost", "onnection closed by remote", "server closed the connection", "onnection aborted", "onnection died", "ECONNABORTED",
+// connLossWords are how programs say that a connection went away, the error's name apart.
+var connLossWords = []string{"onnection lost", "ost connection", "onnection was lost", "onnection to server was lost", "onnection closed by remote", "server closed the connection", "onnection aborted", "onnection died", "ECONNABORTED",
 	"Server has gone away", "server has gone away", "onnection reset", "socket hang up", "ontent-Length", "ecv failure", "end failure", "onnection was closed", "emote end closed", "unexpectedly closed"}
 
 // lost are alike losses of connections to one peer.
@@ -109,7 +109,7 @@ func (v *View) linkLost(l *lost) (conf evidence.Confidence, gap int64, ev []int)
 		}
 		return conf, v.End - l.last, append(ev[:len(ev):len(ev)], at)
 	}
-	words := slices.Concat(lossWords, errnoWords[l.Errno])
+	words := slices.Concat(connLossWords, errnoWords[l.Errno])
 	if l.Errno == evidence.ECONNRESET {
 		words = slices.Concat(words, errnoWords[evidence.EPIPE])
 	}
