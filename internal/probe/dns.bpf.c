@@ -141,7 +141,7 @@ static __always_inline void asker(struct event_header *h)
 	h->pid = pace ? pace->root : 0;
 }
 
-static __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
+__noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
 {
 	struct dns_event *v, *none;
 	struct event_header who = {};
@@ -183,7 +183,7 @@ static __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 o
 	return 0;
 }
 
-static __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
+__noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 {
 	struct dns_pace *pace = pace_of();
 	__u64 now = bpf_ktime_get_boot_ns(), took;
@@ -229,7 +229,7 @@ static __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 }
 
 /* message looks at a message of size bytes at off, of which the header is there. */
-static __noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
+__noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
 {
 	__u16 h[6];
 	__u16 flags;
@@ -297,7 +297,7 @@ static __always_inline void stream(struct __sk_buff *skb, struct dns_key *k, __u
 	s->seq = seq + at;
 }
 
-static __noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
+__noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
 {
 	struct dns_key k = {.proto = proto};
 	__u8 version;
