@@ -145,8 +145,8 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 {
 	struct dns_event *v, *none;
 	struct event_header who = {};
-	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 zero = 0, n = size;
+	__u64 now = bpf_ktime_get_boot_ns(), n = size;
+	__u32 zero = 0;
 
 	if (!k)
 		return 0;
@@ -175,10 +175,14 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 	v->first_ns = v->last_ns = v->h.boot_ns = now;
 	v->tries = 1;
 	v->size = size;
+	/* Two comparisons of one register: of a range check made of a difference, verifiers before 6.18 lose the lower end. */
 	if (n > DNS_HEAD)
 		n = DNS_HEAD;
 	asm volatile("" : "+r"(n));
-	if (n > 0 && n <= DNS_HEAD && !bpf_skb_load_bytes(skb, off, v->head, n))
+	if (n < DNS_HEADER)
+		return 0;
+	asm volatile("" : "+r"(n));
+	if (!bpf_skb_load_bytes(skb, off, v->head, n))
 		v->head_len = n;
 	return 0;
 }
