@@ -62,7 +62,7 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		named int // how well its report names the call
 	}
 	said := v.text.said()
-	first, over := s.first, false
+	first, over, other := s.first, false, false
 	for _, t := range v.threads {
 		later := 0
 		for k := len(t.calls) - 1; k >= 0; k-- {
@@ -76,17 +76,22 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 				}
 				continue
 			}
+			agrees := v.text.agrees(c)
+			if agrees == differs && !shared(c.Errno) {
+				other = true
+				continue
+			}
 			if first == 0 || c.BootNanos < first {
 				first = c.BootNanos
 			}
 			// A runtime that writes its report meets the error again; the call that the report names is the one.
 			named := 0
 			switch {
-			case len(c.Path) > 1 && v.text.final != nil && strings.Contains(v.text.final.msg, c.Path):
+			case agrees == same, len(c.Path) > 1 && v.text.final != nil && strings.Contains(v.text.final.msg, c.Path):
 				named = 3 // the error's own message, not a frame's file
 			case len(c.Path) > 1 && strings.Contains(said, c.Path):
 				named = 2
-			case saysCall(said, c.Call):
+			case agrees == alike, saysCall(said, c.Call):
 				named = 1
 			}
 			if best.call == nil || t.ender && !best.ender || t.ender == best.ender && (named > best.named || named == best.named && c.BootNanos > best.call.BootNanos) {
@@ -100,8 +105,8 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		last = max(last, best.call.BootNanos)
 		l.evidence = append(l.evidence[:len(l.evidence):len(l.evidence)], best.at)
 	}
-	if last == 0 {
-		return link{}
+	if last == 0 || other && best.call == nil {
+		return link{} // nothing was refused, or it speaks of another address or file
 	}
 	laterInEnder := 0 // by the ending thread, where another met the error
 	for _, t := range v.threads {
@@ -139,6 +144,36 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	}
 	l.conf = v.strength(kind, best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
 	return l
+}
+
+// agrees says whether its last words report that failed call: differs, where they name another path or
+// address that was refused so.
+func (t *text) agrees(c *evidence.FailedCall) agreement {
+	best := unknown
+	for i := range t.refused {
+		r := &t.refused[i]
+		if r.errno != c.Errno && !(r.id == noThread && c.Errno == evidence.EAGAIN) {
+			continue
+		}
+		a := r.agrees(c)
+		if a == differs && (r.as == mention || strings.Contains(r.line, base(c.Path))) {
+			a = unknown
+		}
+		if a == differs && best == unknown || a > best {
+			best = a
+		}
+	}
+	return best
+}
+
+// shared says whether an error is one of something that all calls share, so that it does not matter
+// which of them met it.
+func shared(e evidence.Errno) bool {
+	switch e {
+	case evidence.EMFILE, evidence.ENFILE, evidence.ENOMEM, evidence.EAGAIN, evidence.ENOSPC, 105 /* ENOBUFS */, 122 /* EDQUOT */ :
+		return true
+	}
+	return false
 }
 
 // saysCall says whether words name a system call, as Go's "dial tcp …: socket: too many open files" do.

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,19 +88,38 @@ var refusals = []refusal{
 		by: map[lang]string{langPython: "TimeoutError|socket.timeout", langJava: "SocketTimeoutException|HttpConnectTimeoutException", langRuby: "Net::OpenTimeout|Net::ReadTimeout", langDotNet: "System.TimeoutException"}},
 }
 
-// words are all ways in which the last words may name it.
-func (r *refusal) words() []string {
-	var out []string
+type rankedWord struct {
+	word string
+	rank int
+}
+
+// ranked are all ways in which last words may name it, with how exact each is.
+func (r *refusal) ranked() (out []rankedWord) {
 	for _, s := range r.texts {
-		out = append(out, s, strings.ToLower(s))
+		out = append(out, rankedWord{s, byText}, rankedWord{strings.ToLower(s), byText})
 	}
-	out = append(out, r.also...)
+	for _, s := range r.also {
+		out = append(out, rankedWord{s, byPhrase})
+	}
 	if r.errno != 0 {
 		n := strconv.Itoa(int(r.errno))
-		out = append(out, r.id, "Errno "+n, "errno "+n, "errno="+n, "errno: "+n, "errcode: "+n, "Errcode: "+n, "os error "+n, "Os { code: "+n)
+		for _, s := range []string{"Errno ", "errno ", "errno=", "errno: ", "errcode: ", "Errcode: ", "os error ", "Os { code: ", "error=", "SocketException ("} {
+			out = append(out, rankedWord{s + n, byNumber})
+		}
+		out = append(out, rankedWord{r.id, byNumber})
 	}
 	for _, s := range r.by {
-		out = append(out, strings.Split(s, "|")...)
+		for w := range strings.SplitSeq(s, "|") {
+			out = append(out, rankedWord{w, byType})
+		}
+	}
+	return out
+}
+
+// words are these alone.
+func (r *refusal) words() (out []string) {
+	for _, w := range r.ranked() {
+		out = append(out, w.word)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -132,28 +152,37 @@ var (
 	timeoutWords = wordsOf(ownTimeout, "ETIMEDOUT") // an answer that did not come
 )
 
-// mentions says whether s has one of words. A name in capitals or a number is not taken for a piece of
-// a longer one: "EIO", "errno 11".
+// mentions says whether s has one of words.
 func mentions(s string, words ...string) bool {
 	for _, w := range words {
+		for range places(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// places gives where a word begins in s. A name in capitals or a number is not taken for a piece of a
+// longer one: "EIO", "errno 11".
+func places(s, w string) iter.Seq[int] {
+	return func(yield func(int) bool) {
 		if w == "" {
-			continue
+			return
 		}
 		name := w == strings.ToUpper(w) && !strings.Contains(w, " ")
 		for from := 0; ; {
 			k := strings.Index(s[from:], w)
 			if k < 0 {
-				break
+				return
 			}
 			k += from
 			end := k + len(w)
-			if !(name && k > 0 && wordByte(s[k-1])) && !((name || isDigit(w[len(w)-1])) && end < len(s) && wordByte(s[end])) {
-				return true
+			if !(name && k > 0 && wordByte(s[k-1])) && !((name || isDigit(w[len(w)-1])) && end < len(s) && wordByte(s[end])) && !yield(k) {
+				return
 			}
 			from = k + 1
 		}
 	}
-	return false
 }
 
 func isDigit(b byte) bool { return b >= '0' && b <= '9' }

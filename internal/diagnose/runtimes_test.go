@@ -1,6 +1,11 @@
 package diagnose
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -45,6 +50,174 @@ func TestRefusalsAreDistinct(t *testing.T) {
 				t.Errorf("%q stands for %s and %s", w, first, r.id)
 			}
 			seen[w] = r.id
+		}
+	}
+}
+
+// recorded is a file of testdata/runtimes: what a real program wrote when something was refused to it,
+// made by test/runtimes.
+type recorded struct {
+	file, lang string
+	facts      map[string]string // by, run, says, path, address, host, exit, signal
+	text       string
+}
+
+// langs are the folders of testdata/runtimes.
+var langs = map[string]lang{"go": langGo, "go-log": langGo, "python": langPython, "node": langNode, "java": langJava, "java-nio": langJava, "ruby": langRuby, "php": langPHP,
+	"rust": langRust, "rust-main": langRust, "cpp": langCPP, "c": langC, "c-musl": langC, "perl": langPerl, "lua": langLua, "bash": langShell, "dash": langShell, "dotnet": langDotNet}
+
+func recordings(t *testing.T) []recorded {
+	t.Helper()
+	files, err := filepath.Glob("testdata/runtimes/*/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d recordings: %v", len(files), err)
+	}
+	var out []recorded
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := recorded{file: f, lang: filepath.Base(filepath.Dir(f)), facts: map[string]string{}}
+		head, text, ok := strings.Cut(string(b), "\n\n")
+		if !ok || langs[r.lang] == "" {
+			t.Fatalf("%s has no head, or its language is not known", f)
+		}
+		for line := range strings.Lines(head) {
+			k, v, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "# ")), " ")
+			r.facts[k] = v
+		}
+		r.text = text
+		out = append(out, r)
+	}
+	return out
+}
+
+// view is the program's end as the case of it shows it.
+func (r *recorded) view() *View {
+	b := mk("/usr/bin/"+r.lang, "x").stderr(r.text)
+	if n, _ := strconv.Atoi(r.facts["signal"]); n == int(evidence.SIGABRT) {
+		return newView(b.dies(abrt()))
+	}
+	n, _ := strconv.Atoi(r.facts["exit"])
+	return newView(b.exits(int32(n)))
+}
+
+// vague are refusals that words of some runtimes do not tell apart.
+var vague = map[string][]string{
+	noThread: {"EAGAIN"},
+	noAnswer: {noSuchName},
+}
+
+// TestRecordedReports reads every recording: its refusal and no other, its runtime, its operand.
+func TestRecordedReports(t *testing.T) {
+	found := map[string]int{}
+	for _, r := range recordings(t) {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(r.file, "testdata/runtimes/"), ".txt"), func(t *testing.T) {
+			v := r.view()
+			got := v.text.reports()
+			if len(got) == 0 {
+				t.Fatalf("nothing found in\n%s", r.text)
+			}
+			for _, g := range got {
+				if g.as == mention {
+					continue
+				}
+				if g.id != r.facts["says"] && !slices.Contains(vague[r.facts["says"]], g.id) {
+					t.Errorf("taken for %s by %q, said %q", g.id, g.line, r.facts["says"])
+				}
+				if g.lang != langs[r.lang] {
+					t.Errorf("taken for %s: %q", g.lang, g.line)
+				}
+			}
+			g := got[0]
+			found[r.lang]++
+			if p := r.facts["path"]; g.path != "" && p != "" && samePath(g.path, p) != same || g.path != "" && p == "" && strings.Contains(g.path, "/x.") {
+				t.Errorf("path %q of %q", g.path, g.line)
+			}
+			if a := r.facts["address"]; g.addr != "" && a != "" && sameAddress(g.addr, a) != same {
+				t.Errorf("address %q of %q, not %q", g.addr, g.line, a)
+			}
+			if h := r.facts["host"]; g.host != "" && g.host != h {
+				t.Errorf("host %q of %q, not %q", g.host, g.line, h)
+			}
+			for fact, got := range map[string]string{"path": g.path, "address": g.addr, "host": g.host} {
+				if want := r.facts[fact]; want != "" && got == "" && strings.Contains(r.text, want) {
+					t.Errorf("%s %s is named, and not found in\n%s", fact, want, r.text)
+				}
+			}
+			if v.text.final == nil && g.as == mention {
+				t.Errorf("only a mention: %q", g.line)
+			}
+		})
+	}
+	for l, n := range found {
+		if n < 10 {
+			t.Errorf("%s: %d refusals", l, n)
+		}
+	}
+}
+
+// TestLogLines: what mentions such words is not a report of an end.
+func TestLogLines(t *testing.T) {
+	for _, s := range []string{
+		"2026-11-21 10:00:00 INFO yesterday's log said: open /srv/x: Permission denied",
+		"2026-11-21T10:00:00Z ERROR retry 3: connection refused",
+		`{"level":"error","error":"dial tcp 127.0.0.1:5432: connect: connection refused","time":"2026-11-21"}`,
+		`{"time":"2026-11-21T10:00:00Z","level":"INFO","msg":"stats","errors":{"ECONNREFUSED":0,"EMFILE":0}}`,
+		"permission denied errors: 0",
+		"  -e  also retry on ECONNREFUSED, ETIMEDOUT and \"Too many open files\"",
+		"usage: see errno(3) for No such file or directory",
+		"[info] handled java.net.ConnectException: Connection refused, trying the next",
+		"time=2026-11-21T10:00:00Z level=WARN msg=\"retrying\" err=\"lookup db: no such host\"",
+		"checked: no 'No space left on device' in the last hour",
+		"level=info dial tcp: lookup x: no such host (3 of 10), using the cache",
+		"<3>disk full? No space left on device: 0 times",
+		"INFO: the test for \"Broken pipe\" passed",
+		"Nov 21 10:00:00 host app[12]: Connection reset by peer",
+		"OK 12 tests: ENOENT, EACCES, EPERM are mapped",
+		"# TooManyOpenFiles: raise ulimit -n if you see \"Too many open files\"",
+		"WARN  Exception in thread pool: java.io.IOException: Too many open files (ignored)",
+		"docs: ConnectionRefusedError: [Errno 111] Connection refused means that nobody listens",
+		"remember: getaddrinfo ENOTFOUND is cached for 5 s",
+		"thread 'main' may say: Os { code: 2, kind: NotFound }",
+	} {
+		for _, as := range []*builder{mk("/srv/cart").stderr(s + "\n"), mk("/srv/cart").stdout("begin\n" + s + "\n"), mk("/srv/cart").stderr(s + "\ndone\n")} {
+			v := newView(as.exits(1))
+			for _, g := range v.text.reports() {
+				if g.as != mention {
+					t.Errorf("%q is taken for the end's report of %s, by %s", s, g.id, g.lang)
+				}
+			}
+		}
+	}
+}
+
+// TestAgreement compares what is said with what was seen.
+func TestAgreement(t *testing.T) {
+	for _, x := range []struct {
+		said string
+		call string
+		path string
+		want agreement
+	}{
+		{"x: open /srv/a: No such file or directory", "openat", "/srv/a", same},
+		{"x: open /srv/a: No such file or directory", "openat", "/srv/b", differs},
+		{"x: open conf/a.yml: No such file or directory", "openat", "/srv/conf/a.yml", same},
+		{"x: open conf/a.yml: No such file or directory", "openat", "/usr/lib/locale/C", differs},
+		{"x: cannot start: No such file or directory", "openat", "/srv/b", unknown},
+		{"x: dial tcp 10.0.0.1:5432: connect: Connection refused", "connect", "10.0.0.1:5432", same},
+		{"x: dial tcp 10.0.0.1:5432: connect: Connection refused", "connect", "10.0.0.2:5432", differs},
+		{"x: dial tcp [::1]:80: connect: Connection refused", "connect", "[::1]:80", same},
+		{"x: connect to db:80: Connection refused", "connect", "10.0.0.2:80", alike},
+		{"x: connect: Connection refused", "connect", "10.0.0.2:80", alike},
+	} {
+		got := newView(mk("/srv/x").stderr(x.said + "\n").exits(1)).text.reports()
+		if len(got) != 1 {
+			t.Fatalf("%q: %d reports", x.said, len(got))
+		}
+		if a := got[0].agrees(&evidence.FailedCall{Call: x.call, Path: x.path, Errno: got[0].errno}); a != x.want {
+			t.Errorf("%q and %s(%s): %d, want %d; %+v", x.said, x.call, x.path, a, x.want, got[0])
 		}
 	}
 }

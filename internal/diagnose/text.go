@@ -12,7 +12,8 @@ type text struct {
 	streams []lines // standard error first
 	final   *trace  // the error that the last words report, nil for none
 	last    []string
-	seen    bool // output was captured at all
+	refused []reported // what the last words report to have been refused
+	seen    bool       // output was captured at all
 }
 
 type lines struct {
@@ -79,14 +80,15 @@ func readText(v *View) text {
 			break
 		}
 	}
+	t.refused = t.reports()
 	return t
 }
 
-// said is what its last words are taken from: the final report, or the last three lines.
+// said is what its last words are taken from: the final report without its frames, or the last three lines.
 func (t *text) said() string {
 	switch {
 	case t.final != nil:
-		return t.final.whole
+		return strings.Join(t.final.heads(), "\n")
 	case len(t.last) > 3:
 		return strings.Join(t.last[:3], "\n")
 	}

@@ -83,7 +83,9 @@ func parseTrace(all []string, i int, cut bool) *trace {
 		parseGo, parsePython, parseJava, parseNode, parseRuby, parsePHP, parseDotNet, parseRust, parseCPP, parsePerl, parseLua,
 	} {
 		if t := f(all, i, cut); t != nil {
-			t.from = i
+			if t.from == 0 {
+				t.from = i
+			}
 			return t
 		}
 	}
@@ -107,11 +109,11 @@ func (t *trace) fits(v *View) bool {
 }
 
 var (
-	goHeader  = regexp.MustCompile(`^(panic|fatal error): (.*)$`)
+	goHeader  = regexp.MustCompile(`^(panic|fatal error|runtime/cgo): (.*)$`)
 	goroutine = regexp.MustCompile(`^(goroutine \d+ .*\[.*\]:|runtime stack:)$`)
 	goFunc    = regexp.MustCompile(`^([^\s(][^\s]*)\(.*\)$`)
 	goFile    = regexp.MustCompile(`^\t(\S.*\.(?:go|s|c)):(\d+)( .*)?$`)
-	goOther   = regexp.MustCompile(`^(created by |\[signal |exit status |\t?panic: |\tgoroutine |rax |rbx |rcx |rdx |rdi |rsi |rbp |rsp |r\d+ |rip |rflags |cs |fs |gs |runtime: |\.\.\.|PC=|m=|sigcode=|goexit|-----|\[originating from|lr |sp |pc |fault |x\d+ )`)
+	goOther   = regexp.MustCompile(`^(created by |\[signal |exit status |\t?panic: |\tgoroutine |rax |rbx |rcx |rdx |rdi |rsi |rbp |rsp |r\d+ |rip |rflags |cs |fs |gs |runtime: |\.\.\.|PC=|m=|sigcode=|goexit|-----|\[originating from|lr |sp |pc |fault |x\d+ |SIG[A-Z]+: |stack: frame=|[0-9a-f]{16}: |\s+7 6 5 4|\s+[<>^!] ?[<>^!]? ?SP)`)
 )
 
 func parseGo(all []string, i int, cut bool) *trace {
@@ -119,6 +121,13 @@ func parseGo(all []string, i int, cut bool) *trace {
 	at := i
 	if m := goHeader.FindStringSubmatch(all[i]); m != nil {
 		t.what, t.msg = m[1], m[2]
+		if t.what == "runtime/cgo" {
+			t.what = "fatal error"
+		}
+		for i > 0 && t.what == "fatal error" && strings.HasPrefix(all[i-1], "runtime: ") {
+			i-- // what is behind it stands above
+			t.from = i
+		}
 		at++
 		for at < len(all) && at < i+60 && !goroutine.MatchString(all[at]) {
 			if p, ok := strings.CutPrefix(all[at], "\tpanic: "); ok {
