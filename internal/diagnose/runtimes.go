@@ -31,6 +31,8 @@ const (
 	noAnswer   = "name server does not answer"
 	noThread   = "no thread or process"
 	ownTimeout = "waited too long"
+
+	tryAgain = ": Try again" // musl of a name server that does not answer; too plain a word without what stands before it
 )
 
 // refusals is the table.
@@ -41,7 +43,7 @@ var refusals = []refusal{
 	{id: "EDQUOT", errno: 122, texts: []string{"Disk quota exceeded", "Quota exceeded"}, by: map[lang]string{langRust: "kind: QuotaExceeded|kind: FilesystemQuotaExceeded"}},
 	{id: "EROFS", errno: 30, texts: []string{"Read-only file system"}, by: map[lang]string{langJava: "java.nio.file.ReadOnlyFileSystemException", langRust: "kind: ReadOnlyFilesystem"}},
 	{id: "EIO", errno: 5, texts: []string{"Input/output error", "I/O error"}},
-	{id: "ENOENT", errno: 2, texts: []string{"No such file or directory"}, also: []string{"Could not find file '", "Could not find a part of the path"},
+	{id: "ENOENT", errno: 2, texts: []string{"No such file or directory"}, also: []string{"No such file", "Directory nonexistent", "Could not find file '", "Could not find a part of the path"},
 		by: map[lang]string{langPython: "FileNotFoundError", langJava: "NoSuchFileException", langDotNet: "System.IO.FileNotFoundException|System.IO.DirectoryNotFoundException", langRust: "kind: NotFound"}},
 	{id: "EACCES", errno: 13, texts: []string{"Permission denied"}, also: []string{"Access to the path '"},
 		by: map[lang]string{langJava: "java.nio.file.AccessDeniedException", langDotNet: "System.UnauthorizedAccessException", langRust: "kind: PermissionDenied"}},
@@ -81,7 +83,7 @@ var refusals = []refusal{
 			"Unknown MySQL server host", "Unknown server host", "NXDOMAIN", "nxdomain", "bad address '", "failed to lookup address information", "getaddrinfo failed", "gethostbyname failed", "No such host is known"},
 		by: map[lang]string{langPython: "gaierror", langJava: "UnknownHostException|UnresolvedAddressException", langRuby: "Socket::ResolutionError", langNode: "getaddrinfo ENOTFOUND"}},
 	{id: noAnswer, texts: []string{"Temporary failure in name resolution"},
-		also: []string{"EAI_AGAIN", "Temporary failure resolving", "server misbehaving", "EAI_FAIL", "Non-recoverable failure in name resolution", "Host name lookup failure", "host name lookup failure", "ESERVFAIL", "EREFUSED", "SERVFAIL",
+		also: []string{"EAI_AGAIN", tryAgain, "(00000001, 11): Resource temporarily unavailable", "Temporary failure resolving", "server misbehaving", "EAI_FAIL", "Non-recoverable failure in name resolution", "Host name lookup failure", "host name lookup failure", "ESERVFAIL", "EREFUSED", "SERVFAIL",
 			"no servers could be reached", "Name resolution failed", "name resolution failed", "Resolving timed out", "Could not contact DNS servers"},
 		by: map[lang]string{langNode: "getaddrinfo EAI_AGAIN"}},
 	{id: ownTimeout, also: []string{"i/o timeout", "deadline exceeded", "Read timed out", "read timed out", "Connect timed out", "connect timed out", "timeout exceeded", "Timeout exceeded", "ESOCKETTIMEDOUT"},
@@ -103,7 +105,7 @@ func (r *refusal) ranked() (out []rankedWord) {
 	}
 	if r.errno != 0 {
 		n := strconv.Itoa(int(r.errno))
-		for _, s := range []string{"Errno ", "errno ", "errno=", "errno: ", "errcode: ", "Errcode: ", "os error ", "Os { code: ", "error=", "SocketException ("} {
+		for _, s := range []string{"Errno ", "errno ", "errno=", "errno: ", "errcode: ", "Errcode: ", "os error ", "Os { code: ", "error=", "system error -", "SocketException ("} {
 			out = append(out, rankedWord{s + n, byNumber})
 		}
 		out = append(out, rankedWord{r.id, byNumber})

@@ -12,8 +12,8 @@ type text struct {
 	streams []lines // standard error first
 	final   *trace  // the error that the last words report, nil for none
 	last    []string
-	refused []reported // what the last words report to have been refused
-	seen    bool       // output was captured at all
+	refused []claim // what the last words report to have been refused
+	seen    bool    // output was captured at all
 }
 
 type lines struct {
@@ -80,7 +80,7 @@ func readText(v *View) text {
 			break
 		}
 	}
-	t.refused = t.reports()
+	t.refused = t.claims()
 	return t
 }
 

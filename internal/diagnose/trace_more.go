@@ -9,10 +9,13 @@ import (
 
 var (
 	rubyHead   = regexp.MustCompile("^(\\S[^:]*):(\\d+):in [`']([^']*)': (.*) \\(([A-Z][\\w:]*)\\)$")
-	rubyTop    = regexp.MustCompile(`^(\S[^:]*\.rb):(\d+): (.*) \(([A-Z]\w*Error)\)$`)
+	rubyTop    = regexp.MustCompile(`^(\S[^:]*\.rb)(?::(\d+))?: (.*) \(([A-Z]\w*Error)\)$`)
 	phpHead    = regexp.MustCompile(`^(?:PHP |<b>)?(?:Fatal|Parse) error(?:</b>)?:\s+(?:Uncaught (\S+?): )?(.*?)(?: in (\S+?)(?: on line |:)(\d+))?$`)
 	rustHead   = regexp.MustCompile(`^thread '([^']*)'(?: \(\d+\))? panicked at (?:'(.*)', )?(\S+?:\d+)(?::\d+)?:?$`)
-	dotNetHead = regexp.MustCompile(`^Unhandled [Ee]xception[.:] ?([\w.+]+)(?:: (.*))?$`)
+	rustAlloc  = regexp.MustCompile(`^memory allocation of \d+ bytes failed$`)
+	rustMain   = regexp.MustCompile(`^Error: (.+)$`)
+	rustFields = regexp.MustCompile(`^(?:Os|Custom) \{ .*\}$`)
+	dotNetHead = regexp.MustCompile(`^Unhandled [Ee]xception[.:] ?([\w.+]+)(?: \([0-9A-Fa-fx, -]+\))?(?:: (.*))?$`)
 	dotNetAt   = regexp.MustCompile(`^   at (.+?)(?: in (.+):line (\d+))?$`)
 	perlDie    = regexp.MustCompile(`^(.+) at (\S+) line (\d+)(?:, <\w+> (?:line|chunk) \d+)?\.$`)
 	luaHead    = regexp.MustCompile(`^lua[\w.]*: (.*)$`)
@@ -23,7 +26,7 @@ func parseRuby(all []string, i int, _ bool) *trace {
 	if m := rubyHead.FindStringSubmatch(all[i]); m != nil {
 		t.frame, t.msg, t.typ = base(m[1])+":"+m[2]+" in "+m[3], m[4], m[5]
 	} else if m := rubyTop.FindStringSubmatch(all[i]); m != nil {
-		t.frame, t.msg, t.typ = base(m[1])+":"+m[2], m[3], m[4]
+		t.frame, t.msg, t.typ = strings.TrimSuffix(base(m[1])+":"+m[2], ":"), m[3], m[4]
 	} else {
 		return nil
 	}
@@ -67,6 +70,18 @@ func parseRust(all []string, i int, _ bool) *trace {
 	if hasAnyPrefix(all[i], "thread '") && strings.HasSuffix(all[i], "has overflowed its stack") {
 		return &trace{lang: langRust, what: "fatal error", msg: "stack overflow", signal: evidence.SIGABRT, proven: true, deep: true, to: min(len(all), i+2)}
 	}
+	if rustAlloc.MatchString(all[i]) {
+		return &trace{lang: langRust, what: "fatal error", msg: all[i], signal: evidence.SIGABRT, proven: true, to: i + 1}
+	}
+	if m := rustMain.FindStringSubmatch(all[i]); m != nil {
+		t := &trace{lang: langRust, what: "error", msg: m[1], codes: []int32{1}, to: i + 1}
+		for t.to < len(all) && (all[t.to] == "" || hasAnyPrefix(all[t.to], "Caused by:", "    ", "Stack backtrace:", "Location:")) {
+			t.to++
+		}
+		if rustFields.MatchString(m[1]) || t.to > i+2 && strings.HasPrefix(all[min(i+2, len(all)-1)], "Caused by:") {
+			return t // a failed main's, as anyhow and others print it as well
+		}
+	}
 	m := rustHead.FindStringSubmatch(all[i])
 	if m == nil {
 		return nil
@@ -97,7 +112,7 @@ func parseDotNet(all []string, i int, _ bool) *trace {
 	}
 	t := &trace{lang: langDotNet, what: "exception", typ: m[1], msg: m[2], signal: evidence.SIGABRT, codes: []int32{134}, proven: true}
 	first := ""
-	for t.to = i + 1; t.to < len(all) && (all[t.to] == "" || hasAnyPrefix(all[t.to], "   ", " ---> ")); t.to++ {
+	for t.to = i + 1; t.to < len(all) && (all[t.to] == "" || hasAnyPrefix(all[t.to], "   ", " ---> ", "File name: ")); t.to++ {
 		if f := dotNetAt.FindStringSubmatch(all[t.to]); f != nil {
 			where := f[1]
 			if f[2] != "" {
