@@ -176,6 +176,9 @@ func shared(e evidence.Errno) bool {
 	return false
 }
 
+// heard says whether its output was watched: then it was silent where there is none.
+func (v *View) heard() bool { return v.text.seen || v.Case.Covered("output") }
+
 // saysCall says whether words name a system call, as Go's "dial tcp …: socket: too many open files" do.
 func saysCall(said, call string) bool {
 	call = strings.TrimRight(strings.TrimSuffix(call, "at"), "0123456789")
@@ -222,7 +225,7 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 		return ""
 	case isLast && own <= atOnce && !lived && word == saysNothing:
 		// It may have got over the error and ended for a reason of which nothing was seen.
-		if said := v.text.said(); said != "" && !consequence.MatchString(said) || kind == descriptors && !v.full() {
+		if said := v.text.said(); said != "" && !consequence.MatchString(said) || !v.heard() || kind == descriptors && !v.full() {
 			return evidence.Likely
 		}
 		return evidence.Certain

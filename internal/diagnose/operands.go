@@ -11,7 +11,7 @@ import (
 
 var (
 	osDebug    = regexp.MustCompile(`(?:Os|Custom) \{ .*?\}`)
-	sourceLine = regexp.MustCompile(`\S+:\d+:(?:in |\s|$)`)
+	sourceLine = regexp.MustCompile(`\S+:\d+:(?:in |\s|$)|^\S+\.rb: `)
 	goNet      = regexp.MustCompile(`\b(dial|listen|read|write|accept) (?:tcp|udp|unix|unixgram|unixpacket|ip)[46]? (?:\S+->)?(\S+?): `)
 	called     = regexp.MustCompile(`\b(open|openat|read|write|mkdir|stat|lstat|chmod|chown|remove|rename|unlink|unlinkat|fork/exec|exec|chdir|truncate|readlink|symlink|link|readdirent|scandir|access|spawn|connect|bind|listen|accept|socket|mmap|fsync|copyfile|opendir|rmdir)(?:\(2\))?[ :(]`)
 	pathName   = regexp.MustCompile(`(?:^|[\s('"‘“\[=])((?:[a-z]+://)?/[^\s'"’”()\[\],]*[^\s'"’”()\[\],:.])`)

@@ -74,7 +74,7 @@ var refusals = []refusal{
 		"can't create Thread", "can't create thread", "failed to spawn thread", "Unable to create a new thread", "Cannot fork", "cannot fork", "Can't fork", "can't fork", "unable to fork", "Unable to fork", "fork failed", "fork: retry",
 		"fork() failed", "Thread creation failed", "may need to increase max user processes"},
 		by: map[lang]string{langRuby: "ThreadError"}},
-	{id: "ENOMEM", errno: 12, texts: []string{"Cannot allocate memory", "Out of memory"}, also: []string{"not enough memory", "virtual memory exhausted", "memory exhausted", "memory allocation of", "failed to map", "Failed to map", "cannot map", "mmap failed"},
+	{id: "ENOMEM", errno: 12, texts: []string{"Cannot allocate memory", "Out of memory"}, also: []string{"not enough memory", "virtual memory exhausted", "memory exhausted", "memory allocation of", "failed to map", "failed to allocate memory", "Failed to map", "cannot map", "mmap failed"},
 		by: map[lang]string{langPython: "MemoryError", langJava: "OutOfMemoryError", langCPP: "std::bad_alloc", langRuby: "NoMemoryError", langDotNet: "System.OutOfMemoryException"}},
 
 	{id: noSuchName, texts: []string{"Name or service not known", "Name does not resolve"},
