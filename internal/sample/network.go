@@ -246,7 +246,8 @@ func Shared(root string, netns uint64, inside func(pid int) bool) bool {
 		if err != nil || inside(pid) {
 			continue
 		}
-		if n, err := NetNSOf(root, pid); err == nil && n == netns || errors.Is(err, os.ErrPermission) {
+		n, err := NetNSOf(root, pid)
+		if err == nil && n == netns || pid != 1 && errors.Is(err, os.ErrPermission) { // init may be out of reach: it is where kthreadd is
 			return true
 		}
 	}
