@@ -198,6 +198,9 @@ static __always_inline void look_unix(struct socket_row *r, struct sock *sk)
 	struct sock___buf *b = (void *)sk, *peer;
 	__u32 queued = FAR(b, sk_receive_queue.qlen);
 
+	r->send_q = r->send_mem = WMEM(b);
+	if (!queued && !r->send_q && r->sock_type != SOCK_DGRAM) /* nothing waits on either side */
+		return;
 	r->backlog = FAR(b, sk_max_ack_backlog);
 	r->token_in = (__u64)FAR(b, sk_receive_queue.next);
 	if (r->ends.state == TCP_LISTEN) {
@@ -207,7 +210,6 @@ static __always_inline void look_unix(struct socket_row *r, struct sock *sk)
 		return;
 	}
 	peer = (void *)FAR(u, peer);
-	r->send_q = r->send_mem = WMEM(b);
 	r->send_buf = FAR(b, sk_sndbuf);
 	if (nearly(r->send_mem, r->send_buf))
 		r->signs |= SIGN_SEND_FULL;
