@@ -59,8 +59,7 @@ var All = []*Cause{
 	// Disk, files.
 
 	// Network.
-	&connectFailure,
-	&connectionLoss,
+	&dnsFailure,
 
 	// Buffers and output.
 	&brokenPipe,

@@ -47,8 +47,9 @@ type DNSFailed struct {
 // has ended. The observation's time is that of the question's last packet.
 type DNSUnanswered struct {
 	DNSQuestion
-	Nanos   int64          `json:"nanos"`          // waited from the last packet until it was told of
+	Nanos   int64          `json:"nanos"`          // waited from the last packet until it was told of, or until Errno came
 	Ended   bool           `json:"ended,omitzero"` // the process that asked had ended by then
+	Errno   Errno          `json:"errno,omitzero"` // came back in place of an answer: ECONNREFUSED, nobody listens there
 	Unknown jsontext.Value `json:",embed"`
 }
 
@@ -83,4 +84,5 @@ func (d *DNSUnanswered) walk(c *codec) {
 	c.i64(&d.Nanos)
 	c.flag(&d.Ended)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.i32((*int32)(&d.Errno))
 }

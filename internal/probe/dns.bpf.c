@@ -141,12 +141,12 @@ static __always_inline void asker(struct event_header *h)
 	h->pid = pace ? pace->root : 0;
 }
 
-__noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
+static __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
 {
 	struct dns_event *v, *none;
 	struct event_header who = {};
-	__u64 now = bpf_ktime_get_boot_ns(), n = size;
-	__u32 zero = 0;
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 zero = 0, n = size;
 
 	if (!k)
 		return 0;
@@ -175,19 +175,15 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 	v->first_ns = v->last_ns = v->h.boot_ns = now;
 	v->tries = 1;
 	v->size = size;
-	/* Two comparisons of one register: of a range check made of a difference, verifiers before 6.18 lose the lower end. */
 	if (n > DNS_HEAD)
 		n = DNS_HEAD;
 	asm volatile("" : "+r"(n));
-	if (n < DNS_HEADER)
-		return 0;
-	asm volatile("" : "+r"(n));
-	if (!bpf_skb_load_bytes(skb, off, v->head, n))
+	if (n > 0 && n <= DNS_HEAD && !bpf_skb_load_bytes(skb, off, v->head, n))
 		v->head_len = n;
 	return 0;
 }
 
-__noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
+static __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 {
 	struct dns_pace *pace = pace_of();
 	__u64 now = bpf_ktime_get_boot_ns(), took;
@@ -233,7 +229,7 @@ __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 }
 
 /* message looks at a message of size bytes at off, of which the header is there. */
-__noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
+static __noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
 {
 	__u16 h[6];
 	__u16 flags;
@@ -301,7 +297,7 @@ static __always_inline void stream(struct __sk_buff *skb, struct dns_key *k, __u
 	s->seq = seq + at;
 }
 
-__noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
+static __noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
 {
 	struct dns_key k = {.proto = proto};
 	__u8 version;
@@ -359,6 +355,42 @@ static __always_inline int packet(struct __sk_buff *skb, __u32 out)
 	if (out && ((port == bswap16(PORT_DOT) && (proto == TCP || proto == UDP)) || (port == bswap16(PORT_MDNS) && proto == UDP)))
 		return unseen(bswap16(port));
 	return 1;
+}
+
+/* What came back in place of an answer: nobody listens there, no way to it. The key has no id. */
+struct dns_error {
+	__u64 boot_ns;
+	__u64 err;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct dns_key);
+	__type(value, struct dns_error);
+} dns_errors SEC(".maps");
+
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(dns_refused, struct sock *sk)
+{
+	struct dns_key k = {};
+	struct dns_error e = {};
+	__be32 addr;
+
+	if (FAR(sk, __sk_common.skc_dport) != bswap16(PORT_DNS) || !owner_of(sk))
+		return 0;
+	if (FAR(sk, __sk_common.skc_family) == 2) { /* AF_INET */
+		k.server[10] = k.server[11] = 0xff;
+		addr = FAR(sk, __sk_common.skc_daddr);
+		__builtin_memcpy(k.server + 12, &addr, sizeof(addr));
+	} else {
+		BPF_CORE_READ_INTO(&k.server, sk, __sk_common.skc_v6_daddr);
+	}
+	k.port = FAR(sk, __sk_common.skc_num);
+	k.proto = FAR(sk, sk_protocol);
+	e.boot_ns = bpf_ktime_get_boot_ns();
+	e.err = FAR(sk, sk_err);
+	bpf_map_update_elem(&dns_errors, &k, &e, BPF_ANY);
+	return 0;
 }
 
 SEC("cgroup_skb/egress")

@@ -25,7 +25,7 @@ var dnsProbe = &Probe{
 	Name: "probe/dns",
 	Cost: "names that do not resolve are told only by what the program says of them",
 	Ways: []Made{{
-		By: dnsBy, Since: "5.17", Needs: []string{"cgroup_skb"},
+		By: dnsBy, Since: "5.17", Needs: []string{"cgroup_skb", "tp_btf"},
 		Object: dnsObject, Load: loadDNS, Leaf: true, AtLeaf: attachDNS,
 	}},
 	Events: []Event{{Type: evDNS, Decode: decodeDNS, Total: totalDNS}},
@@ -34,6 +34,8 @@ var dnsProbe = &Probe{
 
 // dnsLoaded are loaded with the others and attached when there is a leaf.
 type dnsLoaded struct{ out, in *ebpf.Program }
+
+const dnsErrors = "dns_refused" // attached as the others are
 
 func (p *dnsLoaded) Close() {
 	if p != nil {
@@ -52,9 +54,24 @@ func loadDNS(e *env) (*group, error) {
 		out.Close()
 		return nil, err
 	}
+	errs, err := e.load(dnsObject, dnsErrors)
+	if err != nil {
+		out.Close()
+		in.Close()
+		return nil, err
+	}
 	e.dns.Close() // of a first try to load all
 	e.dns = &dnsLoaded{out, in}
-	return &group{attach: func() ([]link.Link, error) { return nil, nil }, close: func() {}}, nil
+	return &group{
+		attach: func() ([]link.Link, error) {
+			l, err := attach(errs)
+			if err != nil {
+				return nil, fmt.Errorf("attach %s: %w", dnsErrors, err)
+			}
+			return []link.Link{l}, nil
+		},
+		close: func() { errs.Close() },
+	}, nil
 }
 
 func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
@@ -98,6 +115,9 @@ type dnsKey struct {
 	Port, ID uint16
 	Proto    uint32
 }
+
+// dnsError mirrors struct dns_error.
+type dnsError struct{ BootNS, Err uint64 }
 
 // Where what stands in struct dns_event.
 const (
@@ -214,7 +234,7 @@ func tallyDNS(s *Set, dead map[uint32]bool, handle func(*evidence.Observation)) 
 		if _, err := s.header(raw, o); err != nil {
 			continue
 		}
-		q, _, last := readQuestion(raw)
+		q, first, last := readQuestion(raw)
 		ended := dead[uint32(o.PID)]
 		tries := le.Uint32(raw[dnsTriesAt:])
 		if ended || now-last > dnsForgetTime {
@@ -229,7 +249,12 @@ func tallyDNS(s *Set, dead map[uint32]bool, handle func(*evidence.Observation)) 
 		o.BootNanos = last
 		o.WallNanos = last + s.wall.Load()
 		s.names.failed(q.Name)
-		o.Detail = &evidence.DNSUnanswered{DNSQuestion: q, Nanos: max(0, now-last), Ended: ended}
+		d := &evidence.DNSUnanswered{DNSQuestion: q, Nanos: max(0, now-last), Ended: ended}
+		var back dnsError
+		if at := (dnsKey{Server: key.Server, Port: key.Port, Proto: key.Proto}); s.env.maps["dns_errors"].Lookup(&at, &back) == nil && int64(back.BootNS) >= first {
+			d.Errno, d.Nanos = evidence.Errno(back.Err), max(0, int64(back.BootNS)-last)
+		}
+		o.Detail = d
 		handle(o)
 	}
 	s.names.waiting = waiting

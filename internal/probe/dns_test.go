@@ -318,6 +318,30 @@ func TestDNSUnanswered(t *testing.T) {
 	}
 }
 
+// Nobody listens: what comes back is told of in place of an answer.
+func TestDNSPortClosed(t *testing.T) {
+	for _, addr := range []string{"127.9.8.7:53", "[::1]:53"} {
+		t.Run(addr, func(t *testing.T) {
+			w := open(t, Config{})
+			if addr == "[::1]:53" { // which another test has in use, or nobody
+				c, err := net.ListenPacket("udp", addr)
+				if err != nil {
+					t.Skip("needs port 53 of loopback over IPv6: ", err)
+				}
+				c.Close()
+			}
+			askDNS(t, w, addr, "n,closed.test,1,7")
+			got := w.all(kind(evidence.KindDNSUnanswered))
+			if len(got) != 1 {
+				t.Fatalf("%d told", len(got))
+			}
+			if d := got[0].Detail.(*evidence.DNSUnanswered); d.Errno != evidence.ECONNREFUSED || d.Server != addr || d.Name != "closed.test" {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
 // A question without an answer is told of while its process lives, once.
 func TestDNSWaits(t *testing.T) {
 	w := open(t, Config{})

@@ -16,18 +16,20 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	dnsMapCounts   = "counts"
-	dnsMapDnsFlows = "dns_flows"
-	dnsMapDnsNone  = "dns_none"
-	dnsMapDnsOpen  = "dns_open"
-	dnsMapDnsPace  = "dns_pace"
-	dnsMapEvents   = "events"
-	dnsMapLeaves   = "leaves"
-	dnsMapLost     = "lost"
-	dnsMapTree     = "tree"
-	dnsProgDnsIn   = "dns_in"
-	dnsProgDnsOut  = "dns_out"
-	dnsVarNsLevel  = "ns_level"
+	dnsMapCounts      = "counts"
+	dnsMapDnsErrors   = "dns_errors"
+	dnsMapDnsFlows    = "dns_flows"
+	dnsMapDnsNone     = "dns_none"
+	dnsMapDnsOpen     = "dns_open"
+	dnsMapDnsPace     = "dns_pace"
+	dnsMapEvents      = "events"
+	dnsMapLeaves      = "leaves"
+	dnsMapLost        = "lost"
+	dnsMapTree        = "tree"
+	dnsProgDnsIn      = "dns_in"
+	dnsProgDnsOut     = "dns_out"
+	dnsProgDnsRefused = "dns_refused"
+	dnsVarNsLevel     = "ns_level"
 )
 
 // loadDns returns the embedded CollectionSpec for dns.
@@ -72,23 +74,25 @@ type dnsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsProgramSpecs struct {
-	DnsIn  *ebpf.ProgramSpec `ebpf:"dns_in"`
-	DnsOut *ebpf.ProgramSpec `ebpf:"dns_out"`
+	DnsIn      *ebpf.ProgramSpec `ebpf:"dns_in"`
+	DnsOut     *ebpf.ProgramSpec `ebpf:"dns_out"`
+	DnsRefused *ebpf.ProgramSpec `ebpf:"dns_refused"`
 }
 
 // dnsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsMapSpecs struct {
-	Counts   *ebpf.MapSpec `ebpf:"counts"`
-	DnsFlows *ebpf.MapSpec `ebpf:"dns_flows"`
-	DnsNone  *ebpf.MapSpec `ebpf:"dns_none"`
-	DnsOpen  *ebpf.MapSpec `ebpf:"dns_open"`
-	DnsPace  *ebpf.MapSpec `ebpf:"dns_pace"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Leaves   *ebpf.MapSpec `ebpf:"leaves"`
-	Lost     *ebpf.MapSpec `ebpf:"lost"`
-	Tree     *ebpf.MapSpec `ebpf:"tree"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	DnsErrors *ebpf.MapSpec `ebpf:"dns_errors"`
+	DnsFlows  *ebpf.MapSpec `ebpf:"dns_flows"`
+	DnsNone   *ebpf.MapSpec `ebpf:"dns_none"`
+	DnsOpen   *ebpf.MapSpec `ebpf:"dns_open"`
+	DnsPace   *ebpf.MapSpec `ebpf:"dns_pace"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // dnsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -118,20 +122,22 @@ func (o *dnsObjects) Close() error {
 //
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsMaps struct {
-	Counts   *ebpf.Map `ebpf:"counts"`
-	DnsFlows *ebpf.Map `ebpf:"dns_flows"`
-	DnsNone  *ebpf.Map `ebpf:"dns_none"`
-	DnsOpen  *ebpf.Map `ebpf:"dns_open"`
-	DnsPace  *ebpf.Map `ebpf:"dns_pace"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Leaves   *ebpf.Map `ebpf:"leaves"`
-	Lost     *ebpf.Map `ebpf:"lost"`
-	Tree     *ebpf.Map `ebpf:"tree"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	DnsErrors *ebpf.Map `ebpf:"dns_errors"`
+	DnsFlows  *ebpf.Map `ebpf:"dns_flows"`
+	DnsNone   *ebpf.Map `ebpf:"dns_none"`
+	DnsOpen   *ebpf.Map `ebpf:"dns_open"`
+	DnsPace   *ebpf.Map `ebpf:"dns_pace"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *dnsMaps) Close() error {
 	return _DnsClose(
 		m.Counts,
+		m.DnsErrors,
 		m.DnsFlows,
 		m.DnsNone,
 		m.DnsOpen,
@@ -154,14 +160,16 @@ type dnsVariables struct {
 //
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsPrograms struct {
-	DnsIn  *ebpf.Program `ebpf:"dns_in"`
-	DnsOut *ebpf.Program `ebpf:"dns_out"`
+	DnsIn      *ebpf.Program `ebpf:"dns_in"`
+	DnsOut     *ebpf.Program `ebpf:"dns_out"`
+	DnsRefused *ebpf.Program `ebpf:"dns_refused"`
 }
 
 func (p *dnsPrograms) Close() error {
 	return _DnsClose(
 		p.DnsIn,
 		p.DnsOut,
+		p.DnsRefused,
 	)
 }
 

@@ -19,7 +19,7 @@ var socketsProbe = &Probe{
 	Cost: "full queues of sockets, stalled peers and accept queues stay unseen",
 	Ways: []Made{{
 		By: "iter/task", Since: "5.17", Needs: []string{"iter"},
-		Later: true, Object: socketsObject, Programs: []string{"on_sockets"},
+		Object: socketsObject, Programs: []string{"on_sockets"},
 	}},
 }
 

@@ -5,7 +5,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -175,7 +174,6 @@ func tallyTCP(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) 
 			Source: evidence.SourceKernel, PID: int32(k.PID), Detail: d,
 		})
 	}
-	defer t.forget(gone)
 	err := s.peers("tcp_peers", gone, func(k *tcpPeer, v *tcpTally) {
 		if uint32(k.Type) == evTCP {
 			t.ports[tcpPort{k.PID, k.Port}] = true
@@ -217,16 +215,10 @@ func (s *Set) peers(name string, gone map[uint32]bool, visit func(*tcpPeer, *tcp
 	}
 	for i := range old {
 		_ = m.Delete(&old[i])
+		delete(s.tcp.peers, old[i])
+		delete(s.tcp.ports, tcpPort{old[i].PID, old[i].Port})
 	}
 	return nil
-}
-
-func (t *tcpSeen) forget(gone map[uint32]bool) {
-	if len(gone) == 0 {
-		return
-	}
-	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone[k.PID] })
-	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone[k.pid] })
 }
 
 // inetAddress reads an IPv6 address, or an IPv4 one in the first four bytes.

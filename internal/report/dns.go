@@ -52,6 +52,9 @@ func dnsFailed(d *evidence.DNSFailed) string {
 }
 
 func dnsUnanswered(d *evidence.DNSUnanswered) string {
+	if d.Errno != 0 {
+		return asked(&d.DNSQuestion) + ": " + d.Errno.String() + " came back"
+	}
 	s := asked(&d.DNSQuestion) + ": no answer"
 	if d.Nanos >= 1e8 {
 		s += fmt.Sprintf(" for %.1f s", float64(d.Nanos)/1e9)

@@ -231,7 +231,7 @@ var causeNames = map[string]string{
 	"fd-limit": "descriptor limit", "system-fd-limit": "the machine's file table", "inotify-limit": "inotify limits",
 	"fd-leak": "descriptor leak", "select-overflow": "select() overflow", "stdio-replaced": "standard streams",
 	"address-in-use": "address in use", "port-exhaustion": "local ports", "memory-limit": "memory", "output-stalled": "stalled output",
-	"dns-failure": "DNS", "connect-failure": "failed connections", "connection-loss": "lost connections", "disk-full": "disk",
+	"dns-failure": "DNS", "connection-loss": "network", "disk-full": "disk",
 }
 
 // watched are the sources of coverage in words.

@@ -1,2 +1,0 @@
-require 'socket'
-TCPSocket.new('127.0.0.1', 7100)
