@@ -365,24 +365,6 @@ func (p *page) output(c *evidence.Case) {
 	}
 }
 
-// ruledOut lists what it was not: with the figures where the case is not explained for sure, else
-// the names will do.
-func ruledOut(c *evidence.Case) string {
-	var out []string
-	short := explained(c)
-	for _, r := range c.RuledOut {
-		name := causeNames[r.Cause]
-		if name == "" {
-			name = clean(r.Cause)
-		}
-		if !short {
-			name += " (" + clean(r.Because) + ")"
-		}
-		out = append(out, name)
-	}
-	return strings.Join(out, ", ")
-}
-
 func explained(c *evidence.Case) bool {
 	if len(c.Findings) == 0 || c.Findings[0].Confidence != evidence.Certain {
 		return false

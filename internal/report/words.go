@@ -231,7 +231,9 @@ var causeNames = map[string]string{
 	"fd-limit": "descriptor limit", "system-fd-limit": "the machine's file table", "inotify-limit": "inotify limits",
 	"fd-leak": "descriptor leak", "select-overflow": "select() overflow", "stdio-replaced": "standard streams",
 	"address-in-use": "address in use", "port-exhaustion": "local ports", "memory-limit": "memory", "output-stalled": "stalled output",
-	"dns-failure": "DNS", "connection-loss": "network", "disk-full": "disk",
+	"dns-failure": "DNS", "connect-failure": "failed connections", "connection-loss": "lost connections", "disk-full": "disk",
+	"receive-overflow": "receive buffers", "accept-overflow": "accept queues", "send-stalled": "send queues", "socket-memory": "memory for sockets",
+	"mapping-limit": "mappings", "node-memory": "the machine's memory", "pid-limit": "processes", "permission": "permissions", "file-missing": "missing files",
 }
 
 // watched are the sources of coverage in words.
