@@ -57,6 +57,9 @@ var All = []*Cause{
 	&resourceSignal,
 
 	// Disk, files.
+	&diskFull,
+	&permission,
+	&fileMissing,
 
 	// Network.
 	&dnsFailure,

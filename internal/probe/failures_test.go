@@ -160,10 +160,15 @@ func TestFailuresOfAThreadThatEndsAlone(t *testing.T) {
 		k.end()
 		w.flushed()
 		w.exitOf(k.pid)
-		for _, o := range w.all(func(o *evidence.Observation) bool {
+		// Its process ended soon after, so they may matter.
+		told := w.all(func(o *evidence.Observation) bool {
 			return o.Kind() == evidence.KindThreadFailures && o.TID == tid
-		}) {
-			t.Errorf("%+v", o.Detail)
+		})
+		if len(told) != 1 {
+			t.Fatalf("told of %d times, want once", len(told))
+		}
+		if d := told[0].Detail.(*evidence.ThreadFailures); d.Ender || len(d.Calls) != 1 || d.Calls[0].Path != "/not/there" {
+			t.Errorf("%+v", d)
 		}
 		for _, name := range []string{"threads", "stdio"} {
 			var key uint32

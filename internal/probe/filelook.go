@@ -31,6 +31,7 @@ type asked struct {
 	dev     uint64
 	magic   uint32 // of its file system
 	at      string // its path
+	gone    bool   // nothing is at that path any more
 }
 
 // fileView looks at files as a process sees them. A file system that does not answer, as of a
@@ -76,7 +77,9 @@ func (a *asked) see() {
 	if a.byFD {
 		if f := a.behind(dir, root); f >= 0 {
 			a.place(f, dir)
-			a.owner(f)
+			if !a.gone {
+				a.owner(f)
+			}
 			unix.Close(f)
 		}
 		return
@@ -139,13 +142,18 @@ func (a *asked) behind(dir string, root int) int {
 			unix.Close(f)
 		}
 	}
-	if path.IsAbs(a.at) {
-		if f, err := inRoot(root, a.at, 0); err == nil {
+	// By its path; where it was removed, a directory that it was in.
+	for p, n := a.at, 0; path.IsAbs(p) && n < 8; p, n = path.Dir(p), n+1 {
+		if f, err := inRoot(root, p, 0); err == nil {
 			var fs unix.Statfs_t
 			if unix.Fstatfs(f, &fs) == nil && uint32(fs.Type) == a.magic {
+				a.gone = n > 0
 				return f
 			}
 			unix.Close(f)
+			break
+		} else if err != unix.ENOENT || p == "/" {
+			break
 		}
 	}
 	return -1

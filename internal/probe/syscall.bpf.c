@@ -182,32 +182,55 @@ CALL_END(syscall_select, regs, ret)
 #define SIGNAL_GROUP_EXIT 4
 #define YOUNG 10000000000ULL /* nanoseconds */
 
+/* Beside each process's threads: the last one that ended alone, by the process's id. */
+#define ENDED_ALONE (1U << 31)
+
+static __always_inline bool young(struct thread *t, __u64 now)
+{
+	return t->n && now - t->ring[(t->n - 1) & (RING - 1)].boot_ns < YOUNG;
+}
+
+static __always_inline void send_failures(struct thread *t, __u64 now)
+{
+	t->h.boot_ns = now;
+	t->h.type = EV_FAILURES;
+	t->h.size = offsetof(struct thread, next);
+	if (bpf_ringbuf_output(&events, t, offsetof(struct thread, next), 0))
+		count_lost(EV_FAILURES);
+}
+
 /*
  * At the end of a thread whose process ends, its failures go out if they can have to do with it:
- * the first thread's always, others' if they are young. Those of a thread that ends alone are dropped.
+ * the first thread's always, others' if they are young. Of those that end alone the last one's are
+ * kept: runtimes (Java) end their main thread first, and then the process from another.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(syscall_thread_exit, struct task_struct *task)
 {
-	__u64 id = bpf_get_current_pid_tgid(), now;
-	__u32 tid = id, tgid = id >> 32;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	__u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
+	__u32 tid = id, tgid = id >> 32, alone = tgid | ENDED_ALONE;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid), *before;
 	struct signal_struct *s = BPF_CORE_READ(task, signal);
 	bool last = BPF_CORE_READ(s, live.counter) == 0;
 
-	if (last)
+	if (last) {
 		bpf_map_delete_elem(&stdio, &tgid);
+		before = bpf_map_lookup_elem(&threads, &alone);
+		if (before) {
+			if (young(before, now))
+				send_failures(before, now);
+			bpf_map_delete_elem(&threads, &alone);
+		}
+	}
 	if (!t)
 		return 0;
-	now = bpf_ktime_get_boot_ns();
-	if (t->n && (last || BPF_CORE_READ(s, flags) & SIGNAL_GROUP_EXIT) &&
-	    (tid == tgid || now - t->ring[(t->n - 1) & (RING - 1)].boot_ns < YOUNG)) {
-		t->h.boot_ns = now;
-		t->h.type = EV_FAILURES;
-		t->h.size = offsetof(struct thread, next);
+	if (t->n)
 		bpf_get_current_comm(t->h.comm, sizeof(t->h.comm));
-		if (bpf_ringbuf_output(&events, t, offsetof(struct thread, next), 0))
-			count_lost(EV_FAILURES);
+	if (last || BPF_CORE_READ(s, flags) & SIGNAL_GROUP_EXIT) {
+		if (t->n && (tid == tgid || young(t, now)))
+			send_failures(t, now);
+	} else if (t->n) {
+		bpf_map_update_elem(&threads, &alone, t, BPF_ANY);
 	}
 	bpf_map_delete_elem(&threads, &tid);
 	return 0;
@@ -217,7 +240,7 @@ int BPF_PROG(syscall_thread_exit, struct task_struct *task)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(syscall_exec, struct task_struct *task, pid_t old_pid)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32, tid = old_pid;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, tid = old_pid, alone = tgid | ENDED_ALONE;
 	struct proc *p = bpf_map_lookup_elem(&tree, &tgid);
 	struct stdio_is s = {};
 
@@ -227,6 +250,7 @@ int BPF_PROG(syscall_exec, struct task_struct *task, pid_t old_pid)
 	stdio_now(&s);
 	bpf_map_update_elem(&stdio, &tgid, &s, BPF_ANY);
 	bpf_map_delete_elem(&threads, &tgid);
+	bpf_map_delete_elem(&threads, &alone);
 	if (tid != tgid) /* another thread than the first ran exec; it has the first one's id now */
 		bpf_map_delete_elem(&threads, &tid);
 	return 0;

@@ -24,7 +24,7 @@ func fileRefused(d *evidence.FileRefused) string {
 	case d.Space != nil && d.Space.FreeInodes == 0 && d.Space.TotalInodes > 0:
 		s += fmt.Sprintf(" (0 of %d inodes free)", d.Space.TotalInodes)
 	case d.Space != nil:
-		s += fmt.Sprintf(" (%s of %s free)", plural(d.Space.FreeBytes, "byte"), plural(d.Space.TotalBytes, "byte"))
+		s += fmt.Sprintf(" (%s of %s free)", bytesOf(d.Space.FreeBytes), bytesOf(d.Space.TotalBytes))
 	}
 	return s
 }
