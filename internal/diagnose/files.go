@@ -39,8 +39,8 @@ const (
 // followUp is a last line that only concludes from what stands above it.
 var followUp = regexp.MustCompile(`(?i)\b(exit\w*|abort\w*|fail\w*|giv\w+ up|stopp\w*|quit\w*|terminat\w*|shut\w*|unable|could not|couldn't|cannot|can't|usage|try|hint|see|logs?|status|more information|compilation|error \d+|not (started|saved|written|loaded|opened)|removing|cleaning|previous errors?|unexpected|broken pipe|connection reset|hung up|disconnected|code \d+)\b|^\s*(at |in |from |\^|\.\.\.|\d+:)`)
 
-// closing is a line that adds nothing: the end of a report, figures, a piece of source.
-var closing = regexp.MustCompile(`(?i)^([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
+// closingLine is a line that adds nothing: the end of a report, figures, a piece of source.
+var closingLine = regexp.MustCompile(`(?i)^([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
 	`error is not recoverable: exiting now|(collect2: )?error: ld returned \d exit status|.* error \d+|stop)\W*$|due to previous errors|^\s*\d+\+\d+ records |^\d+ bytes .*copied|^\s*\d*\s*\|\s|^\s*[~^]+\s*$|^\s*\|`)
 
 // warned is a line that its writer takes for no more than a warning.
@@ -51,7 +51,7 @@ func (v *View) endLines(n int) (out [][]string) {
 	for _, s := range v.text.streams {
 		var last []string
 		for i := len(s.all) - 1; i >= 0 && len(last) < n; i-- {
-			if strings.TrimSpace(s.all[i]) != "" && !epilogue(s.all[i]) && !closing.MatchString(s.all[i]) {
+			if strings.TrimSpace(s.all[i]) != "" && !epilogue(s.all[i]) && !closingLine.MatchString(s.all[i]) {
 				last = append(last, s.all[i])
 			}
 		}
