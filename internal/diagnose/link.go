@@ -143,6 +143,9 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		return link{}
 	}
 	l.conf = v.strength(kind, best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
+	if l.conf == evidence.Certain && l.said && !(best.ender && best.later == 0) && v.text.onlyMentions(best.call) {
+		l.conf = evidence.Likely // "permission denied: 0 times"
+	}
 	return l
 }
 
@@ -164,6 +167,20 @@ func (t *text) agrees(c *evidence.FailedCall) agreement {
 		}
 	}
 	return best
+}
+
+// onlyMentions says whether the words name the error of c somewhere, and not as what it ended for.
+func (t *text) onlyMentions(c *evidence.FailedCall) bool {
+	found := false
+	for i := range t.refused {
+		if r := &t.refused[i]; c != nil && r.errno == c.Errno {
+			if r.as != mention {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
 }
 
 // shared says whether an error is one of something that all calls share, so that it does not matter

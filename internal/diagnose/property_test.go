@@ -154,3 +154,35 @@ func TestOtherWords(t *testing.T) {
 		}
 	}
 }
+
+// TestReportsAlone: a real report of a refusal, where the kernel watched and refused nothing, is no cause
+// of the refusals; where nobody watched it makes none certain.
+func TestReportsAlone(t *testing.T) {
+	covered := map[string]bool{}
+	for _, c := range stored(t) {
+		for _, x := range c.Coverage {
+			covered[x.Source] = true
+		}
+	}
+	for _, r := range recordings(t) {
+		for _, watched := range []bool{true, false} {
+			c := r.view().Case
+			whole := c.Coverage[0]
+			c.Coverage = nil
+			for source := range covered {
+				x := whole
+				x.Source = source
+				if !watched && strings.HasPrefix(source, "probe/") {
+					x.Missing = "needs root"
+				}
+				c.Coverage = append(c.Coverage, x)
+			}
+			Judge(c)
+			for _, f := range c.Findings {
+				if !slices.Contains(shown, f.Cause) && (watched || f.Confidence == evidence.Certain) {
+					t.Errorf("%s, watched %t: %s is %s: %s", r.file, watched, f.Cause, f.Confidence, f.Summary)
+				}
+			}
+		}
+	}
+}
