@@ -105,7 +105,7 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 		last = max(last, best.call.BootNanos)
 		l.evidence = append(l.evidence[:len(l.evidence):len(l.evidence)], best.at)
 	}
-	if last == 0 || other && best.call == nil {
+	if last == 0 || best.call == nil && (other || v.speaksOfOthers(s.evidence)) {
 		return link{} // nothing was refused, or it speaks of another address or file
 	}
 	laterInEnder := 0 // by the ending thread, where another met the error
@@ -181,6 +181,34 @@ func (t *text) onlyMentions(c *evidence.FailedCall) bool {
 		}
 	}
 	return found
+}
+
+// speaksOfOthers says whether its last words name another path or address than each of these refusals.
+func (v *View) speaksOfOthers(refusals []int) bool {
+	for _, i := range refusals {
+		c := asked(v.Case.Timeline[i].Detail)
+		if c == nil || shared(c.Errno) || v.text.agrees(c) != differs {
+			return false
+		}
+	}
+	return len(refusals) > 0
+}
+
+// asked is a refusal that a probe reported by itself, as a failed call; nil where d is none.
+func asked(d evidence.Detail) *evidence.FailedCall {
+	switch d := d.(type) {
+	case *evidence.FDRefused:
+		return &evidence.FailedCall{Call: d.Call, Errno: d.Errno, Path: cmp.Or(d.Path, d.Peer)}
+	case *evidence.AddressRefused:
+		return &evidence.FailedCall{Call: d.Call, Errno: d.Errno, Path: d.Address}
+	case *evidence.ConnectFailed:
+		return &evidence.FailedCall{Call: "connect", Errno: d.Errno, Path: d.Peer}
+	case *evidence.ConnectionLost:
+		return &evidence.FailedCall{Errno: d.Errno, Path: d.Peer}
+	case *evidence.FileRefused:
+		return &evidence.FailedCall{Call: d.Call, Errno: d.Errno, Path: d.Path}
+	}
+	return nil
 }
 
 // shared says whether an error is one of something that all calls share, so that it does not matter

@@ -227,3 +227,50 @@ func TestAgreement(t *testing.T) {
 		}
 	}
 }
+
+// TestOperands: words and a refused call confirm each other where they are of one address, and not where
+// they are of two.
+func TestOperands(t *testing.T) {
+	const said = "panic: listen tcp 127.0.0.1:9000: bind: address already in use\n\ngoroutine 1 [running]:\nmain.main()\n\t/srv/main.go:7 +0x1d\n"
+	for addr, want := range map[string]string{"127.0.0.1:9000": "address-in-use certain", "127.0.0.1:8000": "uncaught-error certain"} {
+		ev := &evidence.AddressRefused{Call: "bind", Errno: evidence.EADDRINUSE, Address: addr, Count: 1}
+		alone := mk("/srv/cart").at(59.9, mainPID, ev).stderr(said).exits(2)
+		both := mk("/srv/cart").at(59.9, mainPID, ev).fails(mainPID, true, call(100, "bind", evidence.EADDRINUSE, 3, addr)).stderr(said).exits(2)
+		for _, c := range []*evidence.Case{alone, both} {
+			Judge(c)
+			if got := first(c); got != want {
+				t.Errorf("bind of %s: found %s, want %s", addr, got, want)
+			}
+		}
+	}
+	// Of several failed calls the one that is named is the one.
+	c := mk("/srv/cart").fails(mainPID, true, call(9, "bind", evidence.EADDRINUSE, 3, "127.0.0.1:9000"), call(5, "bind", evidence.EADDRINUSE, 4, "127.0.0.1:9001")).stderr(said).exits(2)
+	Judge(c)
+	if first(c) != "address-in-use certain" || !strings.Contains(c.Findings[0].Summary, "127.0.0.1:9000") {
+		t.Errorf("%s: %s", first(c), c.Findings[0].Summary)
+	}
+	// A mere mention makes nothing certain: the call was not the last that failed.
+	c = mk("/srv/cart").at(59.9, mainPID, &evidence.FDRefused{Call: "openat", Errno: evidence.EMFILE, Count: 1, Open: 64, SoftLimit: 64}).table(64, 64, 64).
+		fails(mainPID, true, call(100, "openat", evidence.EMFILE, -1, "/srv/a"), call(9, "connect", evidence.ECONNRESET, 4, "")).stderr("INFO stats: \"Too many open files\": 1\n").exits(2)
+	Judge(c)
+	if got := first(c); got == "fd-limit certain" {
+		t.Errorf("found %s by a mention", got)
+	}
+}
+
+func FuzzClaims(f *testing.F) {
+	for _, s := range []string{"x: open /srv/a: No such file or directory", "Error: Os { code: 2, kind: NotFound, message: \"x\" }", "panic: dial tcp [::1]:80: connect: connection refused\n\ngoroutine 1 [running]:\n",
+		"x.sh: line 3: /dev/tcp/a/80: Connection refused", "x.sh: 3: a: not found", "Unhandled exception. A.B (98): c\n   at D.E() in f.cs:line 1\n", "PHP Warning:  fopen(/x): Failed to open stream: Permission denied in /a.php on line 2",
+		"x.rb:3:in `a': Connection refused - connect(2) for \"a\" port 80 (Errno::ECONNREFUSED)", "a: lookup b on c: no such host", "EIO EIO EIO", "('a', 1) Connection refused"} {
+		f.Add(s, "/srv/a", "openat")
+	}
+	f.Fuzz(func(t *testing.T, said, path, call string) {
+		v := newView(mk("/srv/cart").stderr(said).exits(2))
+		for _, c := range v.text.claims() {
+			if c.refusal == nil || len(c.line) > maxLine {
+				t.Errorf("%+v", c)
+			}
+			c.agrees(&evidence.FailedCall{Call: call, Path: path, Errno: c.errno})
+		}
+	})
+}
