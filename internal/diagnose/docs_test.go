@@ -39,3 +39,17 @@ func TestDocsAreCurrent(t *testing.T) {
 		}
 	}
 }
+
+func TestRuntimesDocIsCurrent(t *testing.T) {
+	want, err := RuntimesDoc(os.DirFS("testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join("..", "..", "docs", "runtimes.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(got), want); d != "" {
+		t.Errorf("docs/runtimes.md is not current: run go generate ./internal/diagnose\n%s", d)
+	}
+}

@@ -57,18 +57,7 @@ func readText(v *View) text {
 	if len(t.streams) == 0 {
 		return t
 	}
-	all := t.streams[0].all
-	for i, s := range all {
-		if hasAnyPrefix(strings.TrimSpace(s), "----- Native stack trace", "----- JavaScript stack trace") && i > 0 && len(all)-i < 200 {
-			all = all[:i] // Node.js adds them to last words
-			break
-		}
-	}
-	for i := len(all) - 1; i >= 0 && len(t.last) < 6; i-- {
-		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) {
-			t.last = append(t.last, all[i])
-		}
-	}
+	t.last = lastLines(t.streams[0].all)
 	for _, s := range t.streams {
 		tr := finalTrace(s.all, o.Truncated)
 		if tr != nil && tr.lang == langPerl && !v.runs("perl") {
@@ -82,6 +71,22 @@ func readText(v *View) text {
 	}
 	t.refused = t.claims()
 	return t
+}
+
+// lastLines are the last six that say something, the latest first.
+func lastLines(all []string) (last []string) {
+	for i, s := range all {
+		if hasAnyPrefix(strings.TrimSpace(s), "----- Native stack trace", "----- JavaScript stack trace") && i > 0 && len(all)-i < 200 {
+			all = all[:i] // Node.js adds them to last words
+			break
+		}
+	}
+	for i := len(all) - 1; i >= 0 && len(last) < 6; i-- {
+		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) {
+			last = append(last, all[i])
+		}
+	}
+	return last
 }
 
 // said is what its last words are taken from: the final report without its frames, or the last three lines.

@@ -1,4 +1,4 @@
-// Command docgen writes docs/causes from the causes and their cases. It runs in internal/diagnose,
+// Command docgen writes docs/causes from the causes and their cases, and docs/runtimes.md from recorded reports. It runs in internal/diagnose,
 // by go generate.
 package main
 
@@ -35,5 +35,9 @@ func write(dir string) error {
 			return err
 		}
 	}
-	return nil
+	runtimes, err := diagnose.RuntimesDoc(os.DirFS("testdata"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "..", "runtimes.md"), []byte(runtimes), 0o644)
 }
