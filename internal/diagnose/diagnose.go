@@ -63,6 +63,8 @@ var All = []*Cause{
 
 	// Network.
 	&dnsFailure,
+	&connectFailure,
+	&connectionLoss,
 
 	// Buffers and output.
 	&brokenPipe,

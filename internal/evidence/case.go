@@ -227,6 +227,7 @@ const (
 	CountAccepted       = "tcp.accepted"
 	CountReset          = "tcp.reset"       // established connections that the peer reset
 	CountTimedOut       = "tcp.timedOut"    // established connections lost to retransmission, or to an error of the way
+	CountStalled        = "tcp.stalled"     // that the program closed while nothing was acknowledged any more
 	CountAborted        = "tcp.aborted"     // that the program itself reset
 	CountSegments       = "tcp.segments"    // sent by connections that have ended
 	CountResent         = "tcp.resent"      // of those, sent again

@@ -32,7 +32,7 @@ func (d *ConnectFailed) walk(c *codec) {
 }
 
 // ConnectMade is a TCP connection that was made, by a process that failed to connect to the same port
-// or peer at another time: what failed first may have gone well in the end.
+// at another time, or lost a connection to it: what failed first may have gone well in the end.
 type ConnectMade struct {
 	Peer    string         `json:"peer"`
 	Nanos   int64          `json:"nanos,omitzero"` // since the connect began
@@ -51,11 +51,12 @@ func (d *ConnectMade) walk(c *codec) {
 }
 
 // ConnectionLost is an established TCP connection that ended against its owner's will: the peer reset
-// it, nothing that was sent was acknowledged any more, or an error came back from the way there.
+// it, nothing that was sent was acknowledged any more, or an error came back from the way there. One
+// that the program itself closes while it is being sent again in vain counts, too.
 type ConnectionLost struct {
 	Peer     string         `json:"peer"`
 	Local    string         `json:"local,omitzero"`
-	Errno    Errno          `json:"errno"`              // ECONNRESET; EPIPE: reset after the peer had closed; ETIMEDOUT: retransmission or keepalive was given up
+	Errno    Errno          `json:"errno,omitzero"`     // 0: the program closed it while nothing that it sent was acknowledged any more; ECONNRESET; EPIPE: reset after the peer had closed; ETIMEDOUT: retransmission or keepalive was given up
 	Closing  bool           `json:"closing,omitzero"`   // the peer had closed its side before
 	Accepted bool           `json:"accepted,omitzero"`  // the peer had connected, not the program; its pid is the main process's
 	Nanos    int64          `json:"nanos,omitzero"`     // since it was made, 0: not known

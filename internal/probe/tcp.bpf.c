@@ -19,10 +19,12 @@ enum { EHOSTUNREACH = 113 };
 #define O_NONBLOCK 04000
 #define FIRST_WHOLE 3 /* events of a peer and an error that go out whole */
 
+#define UNANSWERED 2  /* retransmissions in a row after which a connection counts as stalled */
+
 /* What is counted, as nr of a count_key; mirrored in tcp.go. */
 enum tcp_count {
 	N_CONNECTED = 1, N_CONNECT_FAILED, N_ABANDONED, /* of EV_TCP */
-	N_ACCEPTED, N_LOST, N_ABORTED, N_CLOSED, N_RESENT, /* of EV_TCP_LOST; the sum of N_CLOSED is of segments */
+	N_ACCEPTED, N_LOST, N_ABORTED, N_CLOSED, N_RESENT, N_STALLED, /* of EV_TCP_LOST; the sum of N_CLOSED is of segments */
 };
 
 /* Failures and losses by peer, exactly. */
@@ -31,7 +33,7 @@ struct tcp_peer {
 	__u16 port; /* host order */
 	__u16 family;
 	__u16 type; /* EV_TCP, EV_TCP_LOST */
-	__u16 err;  /* 0: given up by the program */
+	__u16 err;  /* 0: closed by the program while nothing was answered */
 	__u8 addr[16];
 };
 struct tcp_tally {
@@ -213,15 +215,19 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 		}
 		return 0;
 	}
+	err = FAR(sk, sk_err);
 	if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
 		add(EV_TCP_LOST, pid, N_CLOSED, 0, FAR(tp, segs_out));
 		n = FAR(tp, total_retrans);
 		if (n)
 			add(EV_TCP_LOST, pid, N_RESENT, 0, n);
+		if (!err && FAR((struct inet_connection_sock *)sk, icsk_retransmits) >= UNANSWERED) {
+			add(EV_TCP_LOST, pid, N_STALLED, 0, 0);
+			ended(sk, EV_TCP_LOST, pid, c, old, 0, now, c && c->made_ns ? now - c->made_ns : 0);
+		}
 	}
 	if (new != TCP_CLOSE)
 		return 0;
-	err = FAR(sk, sk_err);
 	if (old == TCP_SYN_SENT && c) {
 		/* Where nothing was sent connect() itself returns why: no local port, no route. */
 		if (err || FAR(tp, segs_out)) {

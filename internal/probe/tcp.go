@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -48,6 +49,7 @@ const (
 	nAborted
 	nClosed
 	nResent
+	nStalled
 )
 
 func totalTCP(k *countKey, v *countValue, add func(string, int64)) {
@@ -72,6 +74,8 @@ func totalTCP(k *countKey, v *countValue, add func(string, int64)) {
 		add(evidence.CountAborted, n)
 	case nClosed:
 		add(evidence.CountSegments, int64(v.Sum))
+	case nStalled:
+		add(evidence.CountStalled, n)
 	case nResent:
 		add(evidence.CountResent, int64(v.Sum))
 	}
@@ -150,7 +154,7 @@ type tcpTally struct {
 // tcpSeen is what tallyTCP has handed on.
 type tcpSeen struct {
 	peers map[tcpPeer]uint64
-	ports map[tcpPort]bool // that some connect failed to
+	ports map[tcpPort]bool // that some connect failed to, or a connection was lost to
 }
 
 type tcpPort struct {
@@ -174,10 +178,9 @@ func tallyTCP(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) 
 			Source: evidence.SourceKernel, PID: int32(k.PID), Detail: d,
 		})
 	}
+	defer t.forget(gone)
 	err := s.peers("tcp_peers", gone, func(k *tcpPeer, v *tcpTally) {
-		if uint32(k.Type) == evTCP {
-			t.ports[tcpPort{k.PID, k.Port}] = true
-		}
+		t.ports[tcpPort{k.PID, k.Port}] = true
 		switch {
 		case v.N <= wholeEvents:
 		case uint32(k.Type) == evTCP:
@@ -215,10 +218,16 @@ func (s *Set) peers(name string, gone map[uint32]bool, visit func(*tcpPeer, *tcp
 	}
 	for i := range old {
 		_ = m.Delete(&old[i])
-		delete(s.tcp.peers, old[i])
-		delete(s.tcp.ports, tcpPort{old[i].PID, old[i].Port})
 	}
 	return nil
+}
+
+func (t *tcpSeen) forget(gone map[uint32]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone[k.PID] })
+	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone[k.pid] })
 }
 
 // inetAddress reads an IPv6 address, or an IPv4 one in the first four bytes.

@@ -22,6 +22,7 @@ import (
 func init() {
 	children["dials"] = childDials
 	children["serves"] = childServes
+	children["again"] = childAgain
 	children["loses"] = childLoses
 	children["givesup"] = childGivesUp
 }
@@ -75,6 +76,24 @@ func childDials(args []string) {
 	}
 }
 
+// childAgain is refused, and tries until it is not.
+func childAgain(args []string) {
+	for n := 0; ; n++ {
+		fd, err := dial(args[0], 0)
+		if err == nil {
+			return
+		}
+		if err != unix.ECONNREFUSED || n == 5000 {
+			panic(err)
+		}
+		must(unix.Close(fd))
+		if n == 0 {
+			_, _ = os.Stdout.WriteString("refused\n")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // childLoses connects and reads until the connection is lost.
 func childLoses(args []string) {
 	fd, err := dial(args[0], 0)
@@ -104,17 +123,13 @@ func childServes([]string) {
 	}
 }
 
-// childGivesUp connects where nobody answers, and closes the socket at a word.
+// childGivesUp connects where nobody answers, and closes the socket.
 func childGivesUp(args []string) {
 	fd, err := dial(args[0], unix.SOCK_NONBLOCK)
 	if err != unix.EINPROGRESS {
 		panic(err)
 	}
-	_, _ = os.Stdout.WriteString("waits\n")
-	_, _ = os.Stdin.Read(make([]byte, 1))
 	must(unix.Close(fd))
-	_, _ = os.Stdout.WriteString("closed\n")
-	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
 // closedPort is a local address that nobody listens at: it is bound, so that nobody takes it meanwhile.
@@ -196,6 +211,38 @@ func TestTCPConnects(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestTCPConnectsInTheEnd(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(err)
+	defer unix.Close(fd)
+	must(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	at, err := unix.Getsockname(fd)
+	must(err)
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(at.(*unix.SockaddrInet4).Port)).String()
+	w := open(t, Config{})
+	w.need("probe/connect")
+	k := w.program("again", to)
+	if s := k.line(); s != "refused" {
+		t.Fatal(s)
+	}
+	must(unix.Listen(fd, 1))
+	w.done(k)
+	must(w.Counts(w.handle))
+	made, failed := ofKind[*evidence.ConnectMade](w, k.pid), ofKind[*evidence.ConnectFailed](w, k.pid)
+	if len(made) != 1 || made[0].Peer != to || made[0].Count != 1 || len(failed) == 0 || failed[0].Peer != to {
+		t.Errorf("made %+v, failed %+v", made, failed)
+	}
+	// The peers of the dead are forgotten.
+	must(w.Counts(w.handle))
+	for _, name := range []string{"tcp_peers", "tcp_made"} {
+		must(w.peers(name, nil, func(p *tcpPeer, _ *tcpTally) {
+			if int(p.PID) == k.pid {
+				t.Errorf("%s still has %s", name, p)
+			}
+		}))
 	}
 }
 
@@ -314,20 +361,12 @@ func TestTCPGivenUp(t *testing.T) {
 	w := open(t, Config{})
 	w.need("probe/connect")
 	k := w.program("givesup", to)
-	if s := k.line(); s != "waits" {
-		t.Fatal(s)
-	}
-	k.in.Write([]byte("x"))
-	if s := k.line(); s != "closed" {
-		t.Fatal(s)
-	}
 	d := w.await("connect given up", func(o *evidence.Observation) bool {
 		return o.Kind() == evidence.KindConnectFailed && int(o.PID) == k.pid
 	}).Detail.(*evidence.ConnectFailed)
 	if d.Peer != to || d.Errno != 0 || d.Blocking || d.Nanos <= 0 || d.Count != 1 {
 		t.Errorf("%+v", d)
 	}
-	k.in.Close()
 	w.done(k)
 	if c := w.Counters(); c[evidence.CountConnectGivenUp] != 1 || c[evidence.CountConnectFailed] != 0 {
 		t.Errorf("counters %v", c)

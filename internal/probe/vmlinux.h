@@ -394,6 +394,7 @@ struct inet_bind_bucket {
 	signed char fastreuse;
 };
 struct inet_connection_sock {
+	__u8 icsk_retransmits;
 	struct inet_bind_bucket *icsk_bind_hash;
 };
 struct sockaddr_un {

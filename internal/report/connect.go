@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -41,14 +42,21 @@ func connectionLost(d *evidence.ConnectionLost) string {
 		s += " was given up: nothing was acknowledged any more"
 	case evidence.ECONNABORTED:
 		s += " was ended by the administrator"
+	case 0:
+		s += " was closed while nothing was acknowledged any more"
 	default:
 		s += " was lost"
 	}
-	s += " (" + d.Errno.String()
-	if d.Resent > 0 {
-		s += ", " + plural(d.Resent, "segment") + " sent again"
+	var more []string
+	if d.Errno != 0 {
+		more = append(more, d.Errno.String())
 	}
-	s += ")"
+	if d.Resent > 0 {
+		more = append(more, plural(d.Resent, "segment")+" sent again")
+	}
+	if len(more) > 0 {
+		s += " (" + strings.Join(more, ", ") + ")"
+	}
 	if d.Nanos >= 1e9 {
 		s += " after " + about(float64(d.Nanos)/1e9)
 	}

@@ -403,7 +403,11 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 	case *evidence.Machine:
 		return machine(d), "", 0
 	case *evidence.ConnectFailed:
-		return connectFailed(d), d.Peer + d.Errno.String(), 35
+		score := 35
+		if d.AtOnce && d.Protocol != evidence.FDTCP { // daemons of the C library's, the order of addresses
+			score = 0
+		}
+		return connectFailed(d), d.Peer + d.Errno.String(), score
 	case *evidence.ConnectMade:
 		return "connected to " + middle(clean(d.Peer), 60), d.Peer, 0
 	case *evidence.ConnectionLost:

@@ -1,0 +1,523 @@
+package diagnose
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var connectFailure = Cause{
+	ID:    "connect-failure",
+	Title: "It could not connect",
+	Why: "A connection was refused (nothing listens at that address and port, or a firewall rejects), was not answered (packets are dropped on the way, the machine is down), " +
+		"or the peer is unreachable (no route). A UNIX socket refuses where its file is missing or nobody listens at it.",
+	Seen: "The kernel saw the connect fail, or the program give it up unanswered, no later connection to that peer was made, and the last words name it or the failed call was the last of the thread that ended the process: certain. " +
+		"Without words, and in another thread: likely. A refusal on the way to success, ::1 before 127.0.0.1 or a retry that went well, is none.",
+	Advice:   "See whether the peer runs and listens at that address, and what lies between.",
+	Rule:     ruleConnectFailure,
+	Absent:   absentConnectFailure,
+	Explains: []string{"uncaught-error", "assertion", "shutdown-timeout", "file-missing", "permission"},
+}
+
+// failedPeer is what failed alike: the attempts of one process to reach one peer, with one error.
+type failedPeer struct {
+	pid         int32
+	peer        string
+	protocol    evidence.FDKind
+	errno       evidence.Errno // 0: given up before there was an answer
+	first, last int64          // boot time
+	count       int64
+	nanos       int64 // that the latest whole one took
+	resent      int64
+	atOnce      bool
+	stuck       bool // its first thread waited in connect()
+	evidence    []int
+	named       int // how well the last words name it
+}
+
+// connectWords are how programs say that they did not get a connection.
+var connectWords = []string{"ailed to connect", "ould not connect", "ouldn't connect", "an't connect", "annot connect", "nable to connect", "not connect to", "onnect failed", "onnection failed", "onnection to server",
+	"rror connecting", "onnect error", "onnection error", "ailed to open connection", "ould not open connection", "o connection could be", "onnect to host", "CONNECTION_ERROR"}
+
+// otherTrouble is a last line that speaks of an error, and connection words show that it may be this one's consequence.
+var (
+	otherTrouble = regexp.MustCompile(`(?i)\b(error|errors|fail\w*|fatal|panic|invalid|cannot|can't|could not|unable|denied|missing|not found|abort\w*|exception|unexpected|illegal|corrupt\w*|assert\w*)\b`)
+	ofConnection = regexp.MustCompile(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync)`)
+)
+
+// ruleConnectFailure takes the failure that explains the end best.
+func ruleConnectFailure(v *View) *evidence.Finding {
+	switch v.How {
+	case endError, endAbort:
+	case endOutside, endTimer:
+		return v.killedConnecting()
+	default:
+		return nil
+	}
+	var best *evidence.Finding
+	var bestOf *failedPeer
+	for _, p := range v.failedPeers() {
+		conf, gap, ev := v.linkConnect(p)
+		if conf == "" || best != nil && (conf.Rank() < best.Confidence.Rank() || conf.Rank() == best.Confidence.Rank() && (p.named < bestOf.named || p.named == bestOf.named && p.last < bestOf.last)) {
+			continue
+		}
+		title, sum, advice := p.words(v, gap)
+		best, bestOf = &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(ev, v.deathAt()...), Advice: advice}, p
+	}
+	if best == nil && v.Code == 124 && v.runs("timeout") {
+		return v.killedConnecting()
+	}
+	if best == nil && v.unseen(evidence.ECONNREFUSED) {
+		return &evidence.Finding{Confidence: evidence.Likely, Title: "a refused connection", Evidence: v.deathAt(),
+			Summary: "It says that a connection was refused: " + quoteLine(strings.TrimPrefix(v.text.final.typ+": "+v.text.final.msg, ": ")) + ". Failed system calls were not watched."}
+	}
+	return best
+}
+
+// failedPeers are the failures of the whole tree that nothing made good.
+func (v *View) failedPeers() (out []*failedPeer) {
+	type key struct {
+		pid   int32
+		peer  string
+		errno evidence.Errno
+	}
+	by := map[key]*failedPeer{}
+	for i, c := range ofPID[*evidence.ConnectFailed](v, 0) {
+		t, pid := v.boot(i), v.Case.Timeline[i].PID
+		if t > v.End && (c.Errno != 0 || t-v.End > second) || v.everydayConnect(c) {
+			continue
+		}
+		t = min(t, v.End) // what was open at the end is closed right behind it
+		k := key{pid, c.Peer, c.Errno}
+		p := by[k]
+		if p == nil {
+			p = &failedPeer{pid: pid, peer: c.Peer, protocol: c.Protocol, errno: c.Errno, first: t}
+			by[k] = p
+			out = append(out, p)
+		}
+		p.first, p.count = min(p.first, t), max(p.count, c.Count)
+		p.atOnce = p.atOnce || c.AtOnce
+		p.stuck = c.Blocking && v.Case.Timeline[i].TID == pid
+		if c.Protocol != "" {
+			p.protocol = c.Protocol
+		}
+		if t >= p.last {
+			p.last, p.nanos, p.resent = t, c.Nanos, max(p.resent, c.Resent)
+		}
+		p.evidence = append(p.evidence, i)
+	}
+	for _, t := range v.threads { // of datagrams the next call learns that nobody took the one before
+		for k := range t.calls {
+			c := &t.calls[k]
+			if c.BootNanos > v.End || !transfers(c.Call) || !refusedErrno(c.Errno) || slices.ContainsFunc(out, func(p *failedPeer) bool { return p.errno == c.Errno && p.pid == v.PID && p.protocol == evidence.FDTCP }) {
+				continue
+			}
+			p := &failedPeer{pid: v.PID, peer: v.peerOf(c.FD), protocol: evidence.FDUDP, errno: c.Errno, first: c.BootNanos, last: c.BootNanos, count: max(1, c.Count), evidence: []int{t.at}}
+			out = append(out, p)
+		}
+	}
+	out = v.together(out)
+	said := v.text.said()
+	return slices.DeleteFunc(out, func(p *failedPeer) bool {
+		p.named = namesPeer(said, p.peer)
+		if len(p.evidence) > 4 {
+			p.evidence = append(p.evidence[:2:2], p.evidence[len(p.evidence)-2:]...)
+		}
+		return p.protocol == evidence.FDUDP && p.atOnce && p.named < 2 || v.recovered(p)
+	})
+}
+
+// together counts what several processes met with the culprit: a script starts a helper for each attempt.
+func (v *View) together(all []*failedPeer) []*failedPeer {
+	return slices.DeleteFunc(all, func(p *failedPeer) bool {
+		if p.pid == v.PID {
+			return false
+		}
+		for _, q := range all {
+			later := q.pid == v.PID || q.last > p.last || q.last == p.last && q.pid > p.pid
+			if q != p && q.peer == p.peer && q.errno == p.errno && q.pid != p.pid && later && p.count > 0 && q.count > 0 {
+				q.first, q.count = min(q.first, p.first), q.count+p.count
+				p.count = 0
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// killedConnecting is a program that waited for an answer to its connect until somebody ended it.
+func (v *View) killedConnecting() *evidence.Finding {
+	for _, p := range v.failedPeers() {
+		if p.errno != 0 || !p.stuck || p.resent == 0 || p.nanos < second {
+			continue
+		}
+		at := -1 // of the end of who was stuck
+		for i, e := range ofPID[*evidence.Exit](v, p.pid) {
+			if e.Signal != 0 && (p.pid == v.PID || e.Parent == v.PID) && p.last >= v.boot(i)-atOnce {
+				at = i
+			}
+		}
+		if at < 0 || v.End-v.boot(at) > soon {
+			continue
+		}
+		peer := plain(p.peer, 90)
+		f := &evidence.Finding{Confidence: evidence.Likely, Title: "an unanswered connection to " + peer, Evidence: append(append(v.deathAt(), at), p.evidence...),
+			Summary: fmt.Sprintf("It had waited for %s to answer its connect for %s when it was killed; its packet was sent again %s, in vain.", peer, span(p.nanos), times(p.resent))}
+		_, _, f.Advice = p.words(v, 0)
+		return f
+	}
+	return nil
+}
+
+// everydayConnect are what healthy programs try: daemons of the C library's that need not run.
+func (v *View) everydayConnect(c *evidence.ConnectFailed) bool {
+	if c.Protocol != evidence.FDUnix {
+		return false
+	}
+	return containsAny(c.Peer, "/nscd/", "/dev/log", "/systemd/journal/", "/avahi", "/sssd/", "/systemd/userdb/") ||
+		containsAny(c.Peer, "/systemd/", "system_bus_socket", ".X11-unix", "/gcr/", "/keyring", "pulse", "/gnupg/") && !mentions(v.text.said(), connectWords...)
+}
+
+func refusedErrno(e evidence.Errno) bool {
+	switch e {
+	case evidence.ECONNREFUSED, evidence.EHOSTUNREACH, evidence.ENETUNREACH, evidence.ENETDOWN, evidence.EHOSTDOWN:
+		return true
+	}
+	return false
+}
+
+// transfers says whether a call reads or writes what may be a socket.
+func transfers(call string) bool {
+	return hasAnyPrefix(call, "read", "write", "recv", "send", "pread", "pwrite", "splice")
+}
+
+// peerOf is the peer of a socket by its descriptor, "" where it is not known.
+func (v *View) peerOf(fd int32) string {
+	if t := v.table(); t != nil {
+		for i := range t.Groups {
+			if g := &t.Groups[i]; g.Count == 1 && g.Lowest == fd && g.Highest == fd && isSocket(g.Kind) {
+				return g.Peer
+			}
+		}
+	}
+	return ""
+}
+
+// recovered says whether a connection was made after all: to the same peer, or to the same port at
+// another of its addresses.
+func (v *View) recovered(p *failedPeer) bool {
+	failed, err := netip.ParseAddrPort(p.peer)
+	for i, m := range ofPID[*evidence.ConnectMade](v, p.pid) {
+		t := v.boot(i)
+		if m.Peer == p.peer {
+			if t > p.last {
+				return true
+			}
+			continue
+		}
+		made, err2 := netip.ParseAddrPort(m.Peer)
+		if err != nil || err2 != nil || made.Port() != failed.Port() {
+			continue
+		}
+		same := made.Addr().IsLoopback() && failed.Addr().IsLoopback()
+		if p.errno == 0 && t >= p.last-p.nanos || t > p.last-second && same || t > p.last && (p.named == 0 || made.Addr().Is4() != failed.Addr().Is4()) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesPeer says how well words name a peer: 3 its address and port, 2 its path or its address, 1 its port.
+func namesPeer(said, peer string) int {
+	if peer == "" || said == "" {
+		return 0
+	}
+	a, err := netip.ParseAddrPort(peer)
+	if err != nil {
+		if mentions(said, peer) {
+			return 3
+		}
+		return 0
+	}
+	port := fmt.Sprint(a.Port())
+	host := strings.Contains(said, a.Addr().String())
+	number := false
+	for from := 0; ; {
+		k := strings.Index(said[from:], port)
+		if k < 0 {
+			break
+		}
+		k += from
+		end := k + len(port)
+		if (k == 0 || !wordByte(said[k-1])) && (end == len(said) || !wordByte(said[end])) {
+			number = true
+			break
+		}
+		from = k + 1
+	}
+	switch {
+	case host && number:
+		return 3
+	case host && !a.Addr().IsLoopback():
+		return 2
+	case number:
+		return 1
+	}
+	return 0
+}
+
+// linkConnect says how a failure hangs together with the end.
+func (v *View) linkConnect(p *failedPeer) (conf evidence.Confidence, gap int64, ev []int) {
+	words := connectWords
+	switch p.errno {
+	case 0, evidence.ETIMEDOUT:
+		words = slices.Concat(words, timeoutWords)
+	default:
+		words = slices.Concat(words, errnoWords[p.errno])
+	}
+	if p.protocol == evidence.FDUnix && (p.errno == evidence.ENOENT || p.errno == evidence.EACCES || p.errno == evidence.EPERM) && p.named < 2 {
+		words = connectWords // of files the same is said
+	}
+	s := seen{first: p.first, last: p.last, count: p.count, evidence: p.evidence}
+	if p.count > 1 && p.errno != 0 {
+		s.first = p.last // to try again and again is not to live on
+	}
+	said := v.text.said()
+	switch {
+	case mentions(said, dnsWords...): // a name server that refuses is another matter
+		return "", 0, nil
+	case p.protocol == evidence.FDUDP && !mentions(said, errnoWords[p.errno]...):
+		return "", 0, nil
+	}
+	if p.pid != v.PID {
+		return v.linkChild(p, words)
+	}
+	l := v.link(others, func(c *evidence.FailedCall) bool {
+		return p.errno != 0 && c.Errno == p.errno && (c.Call == "connect" && c.Path == p.peer && c.BootNanos > s.first-second || p.protocol == evidence.FDUDP && transfers(c.Call))
+	}, words, s)
+	conf = l.conf
+	if conf != evidence.Certain && !l.said && v.asked < 0 && v.End-p.last <= late && v.spokeOf(words, p) {
+		l.said, l.gap, l.evidence = true, v.End-p.last, p.evidence
+		if conf = evidence.Likely; l.gap <= window {
+			conf = evidence.Certain
+		}
+	}
+	if p.errno == 0 && !l.said {
+		return "", 0, nil // who gives up may have had enough otherwise
+	}
+	if p.protocol == evidence.FDUnix && !l.said && v.text.said() != "" {
+		return "", 0, nil
+	}
+	if text := v.text.said(); conf != "" && !l.said && text != "" && !ofConnection.MatchString(text) &&
+		(l.call == nil || v.End-l.call.BootNanos > atOnce || otherTrouble.MatchString(text)) {
+		conf = "" // it speaks, and not of that
+	}
+	if conf != "" && l.call == nil && !l.said && l.gap > 3*atOnce {
+		conf = ""
+	}
+	if l.said {
+		switch v.lastTrouble(words, p) {
+		case elsewhere:
+			conf = ""
+		case perhaps:
+			conf = min2(conf, evidence.Likely)
+		}
+	}
+	if conf == evidence.Certain && p.errno == 0 && p.named == 0 && !mentions(v.text.said(), connectWords...) && l.gap > soon {
+		conf = evidence.Likely
+	}
+	return conf, l.gap, l.evidence
+}
+
+// spokeOf says whether its last lines come to speak of the failure before they speak of other trouble: a
+// long report may end in frames, a hint, or its own words for the consequence.
+func (v *View) spokeOf(words []string, p *failedPeer) bool {
+	if t := v.text.final; t != nil && !mentions(t.whole, words...) && namesPeer(t.whole, p.peer) < 3 {
+		return false
+	}
+	for _, s := range v.text.streams {
+		for i := len(s.all) - 1; i >= max(0, len(s.all)-40); i-- {
+			line := s.all[i]
+			if mentions(line, words...) || namesPeer(line, p.peer) == 3 && (otherTrouble.MatchString(line) || ofConnection.MatchString(line)) {
+				return true
+			}
+			if otherTrouble.MatchString(line) && !ofConnection.MatchString(line) && !strings.HasPrefix(strings.TrimSpace(line), "at ") {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// trouble says what the last line makes of a failure that a line above it names.
+type trouble int
+
+const (
+	thisOne   trouble = iota // it names it itself, or tells what follows from it
+	perhaps                  // it speaks of trouble that may follow from it
+	elsewhere                // it speaks of other trouble
+)
+
+var (
+	// follows is what a program says when it gives up for want of a connection.
+	follows = regexp.MustCompile(`(?i)(connect|reach|refused|timed? ?out|timeout|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|access rights|could not read from remote|initiali[sz]|startup|start up|exiting|shutting down|running on that host)`)
+	// livedOn is what it says of one that it can do without.
+	livedOn = regexp.MustCompile(`(?i)(\bwarn|continu|fall(ing|s)? ?back|ignor|optional|skip|disabled|\boff\b|without|not yet|later|\binfo\b|\bdebug\b)`)
+)
+
+func (v *View) lastTrouble(words []string, p *failedPeer) trouble {
+	if v.text.final != nil {
+		return thisOne
+	}
+	found := thisOne
+	for i, s := range v.text.last[:min(3, len(v.text.last))] {
+		if mentions(s, words...) || namesPeer(s, p.peer) >= 2 {
+			if found == perhaps && livedOn.MatchString(s) {
+				return elsewhere
+			}
+			return found
+		}
+		if !otherTrouble.MatchString(s) || follows.MatchString(s) {
+			continue
+		}
+		if !ofConnection.MatchString(s) {
+			return elsewhere
+		}
+		if i == 0 {
+			found = perhaps
+		}
+	}
+	return found
+}
+
+// min2 is the weaker of two confidences.
+func min2(a, b evidence.Confidence) evidence.Confidence {
+	if a.Rank() < b.Rank() {
+		return a
+	}
+	return b
+}
+
+// linkChild is for a helper that the culprit started to connect for it, as git and rsync do.
+func (v *View) linkChild(p *failedPeer, words []string) (conf evidence.Confidence, gap int64, ev []int) {
+	gap = v.End - p.last
+	if v.asked >= 0 || gap > window || !v.spokeOf(words, p) || v.lastTrouble(words, p) == elsewhere {
+		return "", 0, nil // what it says itself may stand behind what its helper says
+	}
+	ev = p.evidence
+	for i, e := range ofPID[*evidence.Exit](v, p.pid) {
+		if t := v.boot(i); t >= p.last && t <= v.End {
+			if e.ExitCode == 0 {
+				return "", 0, nil
+			}
+			ev = append(ev[:len(ev):len(ev)], i)
+			if t-p.last <= soon {
+				return evidence.Certain, gap, ev
+			}
+		}
+	}
+	return evidence.Likely, gap, ev
+}
+
+// words are a headline, what happened, and what to do.
+func (p *failedPeer) words(v *View, gap int64) (title, sum, advice string) {
+	peer, what := plain(p.peer, 90), "connection"
+	to := ""
+	if peer != "" {
+		to = " to " + peer
+	} else {
+		peer = "the peer"
+	}
+	if p.protocol == evidence.FDUDP {
+		what = "datagram"
+	}
+	switch {
+	case p.protocol == evidence.FDUnix && p.errno == evidence.ENOENT:
+		title, sum = "a missing UNIX socket, "+peer, fmt.Sprintf("It could not connect to the UNIX socket %s, which does not exist (ENOENT)", peer)
+		advice = "Start what makes that socket, before this program, or correct the path; in a container, mount its directory."
+	case p.protocol == evidence.FDUnix && p.errno == evidence.ECONNREFUSED:
+		title, sum = "a refused connection"+to, fmt.Sprintf("The UNIX socket %s refused its connection (ECONNREFUSED): its file is there, and nobody listens", peer)
+		advice = "Start, or restart, what listens at that socket; the file is left from an earlier one."
+	case p.protocol == evidence.FDUnix && p.errno == evidence.EAGAIN:
+		title, sum = "a refused connection"+to, fmt.Sprintf("The UNIX socket %s took no more connections (EAGAIN): its backlog is full", peer)
+		advice = "See why what listens there accepts so slowly, and whether its backlog is too short."
+	case p.errno == evidence.ECONNREFUSED:
+		title, sum = "a refused "+what+to, fmt.Sprintf("Its %s%s was refused (ECONNREFUSED): nothing listens there, or a firewall rejects it", what, to)
+		advice = fmt.Sprintf("See whether the server runs and listens at %s (ss -ltn there): started too late, another port, or bound to another address.", peer)
+		if p.protocol == evidence.FDUDP {
+			advice = fmt.Sprintf("See whether the server runs and listens at %s (ss -lun there).", peer)
+		}
+	case p.errno == 0, p.errno == evidence.ETIMEDOUT:
+		title, sum = "an unanswered connection"+to, fmt.Sprintf("%s did not answer its connect", strings.ToUpper(peer[:1])+peer[1:])
+		switch {
+		case p.errno == 0:
+			sum += fmt.Sprintf("; it gave up after %s", span(p.nanos))
+		case p.nanos > 0:
+			sum += fmt.Sprintf(" for %s (ETIMEDOUT)", span(p.nanos))
+		default:
+			sum += " (ETIMEDOUT)"
+		}
+		if p.resent > 0 {
+			sum += fmt.Sprintf(", after its packet was sent again %s", times(p.resent))
+		}
+		advice = "Packets to it, or their answers, are dropped: look at firewalls, security groups and NetworkPolicies on the way, and whether the machine with that address is up."
+	case p.errno == evidence.EACCES || p.errno == evidence.EPERM:
+		title, sum = "a forbidden "+what+to, fmt.Sprintf("This machine refused its %s%s (%s)", what, to, p.errno)
+		advice = "A firewall rule, an LSM (SELinux, AppArmor) or a BPF program of this machine forbids it."
+		if p.protocol == evidence.FDUnix {
+			advice = "Look at the mode and owner of the socket's file and of the directories above it: connecting needs the right to write."
+		}
+	case p.errno == evidence.ECONNRESET || p.errno == evidence.ECONNABORTED:
+		title, sum = "a broken-off connection"+to, fmt.Sprintf("Its connection%s was broken off before it was made (%s)", to, p.errno)
+	default:
+		title, sum = "an unreachable peer", fmt.Sprintf("%s is unreachable (%s)", strings.ToUpper(peer[:1])+peer[1:], p.errno)
+		if p.peer != "" {
+			title = "an unreachable peer, " + peer
+		}
+		if p.atOnce {
+			sum += ": this machine has no way there"
+			advice = fmt.Sprintf("Look at the routes of its network namespace (ip route get %s): no default route, an interface that is down, or a family (IPv6) that is not set up.", host(p.peer))
+		} else {
+			sum += ": the network sent an error back"
+			advice = "A router or firewall on the way rejects it, or the machine with that address is not on its network (no answer to ARP): check the address, routes and firewalls."
+		}
+	}
+	sum += fmt.Sprintf(", %s before it %s.", span(gap), v.endWords())
+	if p.count > 1 {
+		sum += fmt.Sprintf(" It failed %s", times(p.count))
+		if d := p.last - p.first; d > 0 {
+			sum += " in " + span(d)
+		}
+		sum += "."
+	}
+	if p.pid != v.PID {
+		sum += fmt.Sprintf(" Its helper, process %d, made the connection.", p.pid)
+	}
+	return title, sum, advice
+}
+
+// host is the address without its port.
+func host(peer string) string {
+	if a, err := netip.ParseAddrPort(peer); err == nil {
+		return a.Addr().String()
+	}
+	return plain(peer, 60)
+}
+
+func absentConnectFailure(v *View) string {
+	c := v.Case
+	if !v.dead() || !c.Covered("probe/connect") || !c.Covered("probe/syscall") || c.Counters[evidence.CountConnectFailed] != 0 || c.Counters[evidence.CountConnectGivenUp] != 0 {
+		return ""
+	}
+	for range ofPID[*evidence.ConnectFailed](v, 0) {
+		return ""
+	}
+	if c.Counters[evidence.CountConnected] == 0 {
+		return "it tried none"
+	}
+	return fmt.Sprintf("0 of %d connections failed", c.Counters[evidence.CountConnected])
+}
