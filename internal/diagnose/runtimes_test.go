@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -273,4 +274,60 @@ func FuzzClaims(f *testing.F) {
 			c.agrees(&evidence.FailedCall{Call: call, Path: path, Errno: c.errno})
 		}
 	})
+}
+
+// TestConfirmed: each recorded report and the failed call that it reports confirm each other, also where
+// other calls failed behind it; a call on another path or address is not confirmed.
+func TestConfirmed(t *testing.T) {
+	confirmed, denied := 0, 0
+	for _, r := range recordings(t) {
+		var errno evidence.Errno
+		for i := range refusals {
+			if refusals[i].id == r.facts["says"] {
+				errno = refusals[i].errno
+			}
+		}
+		if errno == 0 || r.facts["signal"] != "" && r.facts["signal"] != "6" {
+			continue
+		}
+		operand := cmp.Or(r.facts["path"], r.facts["address"])
+		name := "openat"
+		if r.facts["address"] != "" {
+			name = "connect"
+		}
+		linked := func(operand string) evidence.Confidence {
+			b := mk("/usr/bin/"+r.lang, "x").stderr(r.text).
+				fails(mainPID, true, call(200, name, errno, 3, operand), call(100, "ioctl", 25, 1, ""), call(50, "unlink", evidence.EPERM+evidence.EACCES-errno, -1, "/run/x.pid"))
+			var c *evidence.Case
+			if r.facts["signal"] != "" {
+				c = b.dies(abrt())
+			} else {
+				n, _ := strconv.Atoi(r.facts["exit"])
+				c = b.exits(int32(n))
+			}
+			v := newView(c)
+			return v.link(others, func(c *evidence.FailedCall) bool { return c.Errno == errno && c.Call == name }, errnoWords[errno], seen{}).conf
+		}
+		if got := linked(operand); got != evidence.Certain {
+			t.Errorf("%s: %s(%s) of %s is linked as %q", r.file, name, operand, errno, got)
+		} else {
+			confirmed++
+		}
+		cs := r.view().text.claims()
+		if len(cs) == 0 || cs[0].path == "" && cs[0].addr == "" || shared(errno) || operand == "" {
+			continue
+		}
+		other := "/usr/share/elsewhere/thing"
+		if r.facts["address"] != "" {
+			other = "192.0.2.99:9"
+		}
+		if got := linked(other); got != "" {
+			t.Errorf("%s: it names %q, and %s(%s) is linked as %q", r.file, operand, name, other, got)
+		} else {
+			denied++
+		}
+	}
+	if confirmed < 350 || denied < 200 {
+		t.Errorf("%d confirmed, %d denied", confirmed, denied)
+	}
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -181,6 +182,11 @@ func (v *View) names(words []string) word {
 	said := t.said()
 	if mentions(said, words...) {
 		return saysIt
+	}
+	for i := range t.refused { // a shell's "not found"
+		if r := &t.refused[i]; r.as != mention && r.errno != 0 && slices.Contains(words, r.id) {
+			return saysIt
+		}
 	}
 	for errno, other := range errnoWords {
 		if mentions(said, other...) && v.met(errno) {
