@@ -52,7 +52,11 @@ var All = []*Cause{
 	&portExhaustion,
 
 	// Memory, processes.
+	&nodeMemory,
 	&memoryLimit,
+	&pidLimit,
+	&mappingLimit,
+	&fileTruncated,
 	&seccomp,
 	&resourceSignal,
 

@@ -183,7 +183,17 @@ func faultWords(f *evidence.SignalFatal) string {
 	case evidence.SIGTRAP:
 		return "It ran into a trap instruction, which checks in programs and debuggers use (SIGTRAP)"
 	case evidence.SIGBUS:
-		if f.Code == 2 { // BUS_ADRERR
+		if m := f.Mapped; f.Code == busAdrErr && m != nil {
+			switch {
+			case m.Huge:
+				return fmt.Sprintf("It touched a huge page that the machine could not give it (SIGBUS at 0x%x%s): no huge pages are left", f.Address, where)
+			case m.Offset&^4095 >= m.Size:
+				return fmt.Sprintf("It touched byte %d of %s, which it had mapped and which is %s long (SIGBUS at 0x%x)", m.Offset, plain(m.Path, 80), bytesOf(m.Size), f.Address)
+			case m.FileSystem == "tmpfs" || m.FreeKnown && m.Free < 1<<20:
+				return fmt.Sprintf("It touched a page of a mapped file for which its file system has no room (SIGBUS at 0x%x%s)", f.Address, where)
+			}
+		}
+		if f.Code == busAdrErr {
 			return fmt.Sprintf("It touched a mapped page that has nothing behind it (SIGBUS at 0x%x%s): as a rule the file was cut short after it was mapped", f.Address, where)
 		}
 		return fmt.Sprintf("It touched memory in a way that is not possible (SIGBUS at 0x%x%s)", f.Address, where)

@@ -139,7 +139,7 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	if over && (!l.said || v.How != endError) {
 		return link{} // it had got over it
 	}
-	if kind != descriptors && v.How == endFault {
+	if kind != descriptors && kind != mappings && kind != tasks && v.How == endFault {
 		return link{}
 	}
 	l.conf = v.strength(kind, best.ender, best.call, best.later, laterInEnder, l.gap, lived, word)
@@ -240,6 +240,8 @@ const (
 	descriptors linkKind = iota // a refused descriptor: there is room again
 	addresses                   // a refused address: another was bound
 	others
+	tasks    // a refused process or thread
+	mappings // refused memory
 )
 
 func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, later, laterInEnder int, gap int64, lived bool, word word) evidence.Confidence {
@@ -251,6 +253,10 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 	}
 	switch {
 	case word == saysOther:
+		return ""
+	case v.How == endFault && (kind == mappings || kind == tasks) && v.trapped() && word == saysIt && gap <= window:
+		return evidence.Certain
+	case v.How == endFault && kind == tasks:
 		return ""
 	case v.How == endFault:
 		// A result that was not checked: NULL is used right after the refusal.
@@ -285,6 +291,12 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 		return evidence.Likely // another thread met it, or it was seen by its effect alone
 	}
 	return ""
+}
+
+// trapped says whether the fault is an instruction that a program puts where it gives up, in place of
+// abort(), as V8 and Chromium do.
+func (v *View) trapped() bool {
+	return v.Signal == evidence.SIGTRAP || v.Signal == evidence.SIGILL
 }
 
 // noise is an error that healthy programs meet at any time, also on their way out.

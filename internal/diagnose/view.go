@@ -199,7 +199,7 @@ var passers = map[string]bool{
 	"tini": true, "dumb-init": true, "docker-init": true, "catatonit": true, "s6-supervise": true, "supervise": true,
 	"timeout": true, "sudo": true, "su": true, "doas": true, "runuser": true, "script": true, "unshare": true, "nsenter": true,
 	"strace": true, "time": true, "watch": true, "npm": true, "yarn": true, "pnpm": true, "npx": true, "uv": true, "poetry": true,
-	"pipenv": true, "bundle": true, "dotenv": true, "flock": true, "xvfb-run": true, "go": true, "cargo": true,
+	"pipenv": true, "bundle": true, "dotenv": true, "flock": true, "xvfb-run": true, "gcc": true, "g++": true, "cc": true, "c++": true, "go": true, "cargo": true,
 }
 
 func (v *View) passes(pid int32) bool {

@@ -13,7 +13,7 @@ const (
 	LimitLocked     = "RLIMIT_MEMLOCK"
 	LimitMappings   = "vm.max_map_count"
 	LimitCommit     = "CommitLimit"
-	LimitShared     = "kernel.shmall"
+	LimitOvercommit = "vm.overcommit_memory"
 )
 
 // LimitRefused is a fork or clone, or a mapping of memory, that the kernel refused for a limit: EAGAIN,
@@ -83,6 +83,7 @@ type MappedFile struct {
 	FreeKnown  bool   `json:"freeKnown,omitzero"`    // of the file system, right after
 	Free       int64  `json:"freeBytes,omitzero"`    //
 	Changed    int64  `json:"changedNanos,omitzero"` // wall clock, when it was last written or cut, 0: not known
+	Born       int64  `json:"bornNanos,omitzero"`    // wall clock, when it was made, 0: not known
 }
 
 func (m *MappedFile) walk(c *codec) {
@@ -96,6 +97,7 @@ func (m *MappedFile) walk(c *codec) {
 	c.flag(&m.FreeKnown)
 	c.i64(&m.Free)
 	c.i64(&m.Changed)
+	c.i64(&m.Born)
 }
 
 // Cgroup is what a process's cgroup holds of memory and processes, from a sweep: whatever of it the

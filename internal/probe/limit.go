@@ -53,7 +53,6 @@ type refusedLimits struct {
 const (
 	capSysAdmin    = 21
 	capSysResource = 24
-	capIPCLock     = 14
 )
 
 func decodeLimit(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
@@ -96,7 +95,6 @@ type machine struct {
 	overcommit                  int64
 	commitLimit, committed      int64 // bytes
 	available, total, swap      int64 // bytes
-	shmall                      int64 // pages
 }
 
 func readMachine() (m machine) {
@@ -104,7 +102,6 @@ func readMachine() (m machine) {
 	m.pidMax = readNumber("/proc/sys/kernel/pid_max")
 	m.maxMappings = readNumber("/proc/sys/vm/max_map_count")
 	m.overcommit = readNumber("/proc/sys/vm/overcommit_memory")
-	m.shmall = readNumber("/proc/sys/kernel/shmall")
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		if f := bytes.Fields(b); len(f) > 3 {
 			if _, all, ok := bytes.Cut(f[3], []byte("/")); ok {
@@ -209,6 +206,8 @@ func (r *refusedLimits) whyMemory(d *evidence.LimitRefused, args [4]uint64, m ma
 		d.Limit, d.Used, d.Max = evidence.LimitData, r.dataUsed, r.data
 	case m.overcommit == 2 && m.commitLimit > 0 && m.committed+d.Asked > m.commitLimit:
 		d.Limit, d.Used, d.Max = evidence.LimitCommit, m.committed, m.commitLimit
+	case m.overcommit == 0 && m.total > 0 && d.Asked > m.total+m.swap && prot&unix.PROT_WRITE != 0 && flags&unix.MAP_NORESERVE == 0:
+		d.Limit, d.Max = evidence.LimitOvercommit, m.total+m.swap
 	}
 }
 

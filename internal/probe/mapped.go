@@ -42,6 +42,10 @@ func (f *faulted) mappedFile(o *evidence.Observation, size int64, magic uint64, 
 			}
 			if st.Ino == want.Inode {
 				m.Changed = st.Mtim.Nano()
+				var x unix.Statx_t
+				if unix.Statx(unix.AT_FDCWD, root+p, 0, unix.STATX_BTIME, &x) == nil && x.Mask&unix.STATX_BTIME != 0 {
+					m.Born = x.Btime.Sec*1e9 + int64(x.Btime.Nsec)
+				}
 			}
 			if fs.Blocks > 0 {
 				m.FreeKnown, m.Free = true, int64(fs.Bavail)*fs.Frsize

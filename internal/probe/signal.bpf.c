@@ -159,7 +159,7 @@ struct signal_event {
 	struct area at, below, above, stack, stack_above;
 	/* Of the file that is mapped at the address, with SIGBUS. */
 	__u64 file_size, fs_magic;
-	__u32 has_file, nlink;
+	__u32 mode, nlink; /* 0: none */
 };
 
 struct mappings_event {
@@ -278,7 +278,7 @@ static __always_inline void keep_file(struct fault *f)
 
 	if (!file)
 		return;
-	f->e.has_file = 1;
+	f->e.mode = BPF_CORE_READ(file, f_inode, i_mode);
 	f->e.file_size = BPF_CORE_READ(file, f_inode, i_size);
 	f->e.fs_magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
 	f->e.nlink = BPF_CORE_READ(file, f_inode, i_nlink);

@@ -200,7 +200,7 @@ func (s *Set) signal(d *evidence.SignalFatal, o *evidence.Observation, raw []byt
 		*a = readArea(raw[sigAreas+i*areaSize:])
 	}
 	f.judge()
-	if d.Signal == evidence.SIGBUS && le.Uint32(raw[sigFile+16:]) != 0 {
+	if d.Signal == evidence.SIGBUS && le.Uint32(raw[sigFile+16:])&unix.S_IFMT == unix.S_IFREG {
 		d.Mapped = f.mappedFile(o, int64(le.Uint64(raw[sigFile:])), le.Uint64(raw[sigFile+8:]), le.Uint32(raw[sigFile+20:]))
 	}
 	return true

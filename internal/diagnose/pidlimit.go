@@ -1,0 +1,90 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+var pidLimit = Cause{
+	ID:    "pid-limit",
+	Title: "No process or thread could be made",
+	Why: "fork() and clone() were refused with EAGAIN: the user has as many processes and threads as it may have (RLIMIT_NPROC, ulimit -u; it counts all of the user's, in whatever container), " +
+		"the cgroup has (pids.max of a container, TasksMax= of a systemd unit), or the machine (kernel.threads-max, kernel.pid_max). Threads count as processes do. Zombies that nobody waits for count, too.",
+	Seen: "The refused fork or clone, with the limit and the count as the kernel had them at that moment. Certain: the program's last words name it, or it is the last call that failed in the thread that ended the process, at once before its end and without another word. " +
+		"Likely: it was the last that failed and the words are of something else, or another thread met it shortly before the end. A fork that was refused and then went well is no death.",
+	Advice:   "See what makes so many processes or threads (ps -eLf, by user or cgroup): a pool without a bound, children that are not waited for. If so many are needed, raise the limit.",
+	Rule:     rulePidLimit,
+	Absent:   absentPidLimit,
+	Explains: []string{"uncaught-error", "assertion", "invalid-access", "start-failure"},
+}
+
+func isSpawnRefused(c *evidence.FailedCall) bool {
+	return c.Errno == evidence.EAGAIN && evidence.Spawns(c.Call)
+}
+
+func rulePidLimit(v *View) *evidence.Finding {
+	s, last := v.refusedLimit(func(r *evidence.LimitRefused) bool { return r.Spawn() && r.Errno == evidence.EAGAIN })
+	l := v.link(tasks, isSpawnRefused, threadWords, s)
+	if l.conf == "" {
+		return nil
+	}
+	if last == nil && l.call == nil {
+		return nil
+	}
+	if l.conf == evidence.Possible && l.call != nil && l.call.Count >= 10 {
+		l.conf = evidence.Likely // it tried again and again, and gave up
+	}
+	call := ""
+	if last != nil {
+		call = last.Call
+	}
+	if l.call != nil {
+		call = l.call.Call
+	}
+	what, title := "a process or thread", "running out of processes and threads"
+	sum := fmt.Sprintf("It was refused %s", what)
+	if s.count > 1 {
+		sum += " " + times(s.count)
+	}
+	advice := ""
+	if last != nil {
+		if w := limitWords(last); w != "" {
+			sum += ": " + w
+		}
+		advice = pidAdvice(last)
+	}
+	sum += fmt.Sprintf(". %s() failed with EAGAIN %s before it %s.", plain(call, 20), span(l.gap), v.endWords())
+	return &evidence.Finding{Confidence: l.conf, Title: title, Summary: sum, Evidence: append(l.evidence, v.deathAt()...), Advice: advice}
+}
+
+func pidAdvice(r *evidence.LimitRefused) string {
+	switch r.Limit {
+	case evidence.LimitProcesses:
+		return fmt.Sprintf("See what user %d runs (ps -eLf); the count is over all its programs and containers. If they are all needed, raise the limit (ulimit -u, LimitNPROC=, nproc in limits.conf), or run this under a user of its own.", r.UID)
+	case evidence.LimitPids:
+		return "See what runs in that cgroup (its cgroup.threads): a pool without a bound, children that are not waited for. If they are all needed, raise the limit (--pids-limit, TasksMax=, podPidsLimit of the kubelet)."
+	case evidence.LimitThreadsMax, evidence.LimitPidMax:
+		return fmt.Sprintf("See which program of the machine has so many (ps -eLf); raise %s if they are all needed.", r.Limit)
+	}
+	return ""
+}
+
+func absentPidLimit(v *View) string {
+	if !v.dead() || !v.Case.Covered("probe/syscall") || v.Case.Counters[evidence.CountForksRefused] != 0 {
+		return ""
+	}
+	for _, r := range ofPID[*evidence.LimitRefused](v, 0) {
+		if r.Spawn() {
+			return ""
+		}
+	}
+	if c, _ := v.lastOfEnder(isSpawnRefused); c != nil {
+		return ""
+	}
+	s := "no fork refused"
+	if g := v.cgroup(); g != nil && g.PidsMax > 0 {
+		s += fmt.Sprintf(", %d of %d tasks in its cgroup", g.Pids, g.PidsMax)
+	}
+	return s
+}

@@ -1,0 +1,3 @@
+// SIGBUS that nothing in memory made.
+#include <signal.h>
+int main(void) { return raise(SIGBUS); }

@@ -1,0 +1,2 @@
+const { spawn } = require('child_process');
+for (let i = 0; i < 300; i++) spawn('sleep', ['20']);
