@@ -56,7 +56,7 @@ func madeBuffers() []madeCase {
 	add("accept-overflow/near-miss-recovered", "exit-error certain", mk("/srv/cart").at(50, never, listener(true, 9)).at(53, never, listener(false, 0)).stderr("health check of own port 8080 timed out\n").exits(1))
 	add("accept-overflow/near-miss-neighbours", "exit-error certain", mk("/srv/cart").at(59, never, &e.Network{NetworkCounts: e.NetworkCounts{ListenOverflows: 4000, ListenDrops: 4000}, Shared: true}).stderr("health check timed out\n").exits(1))
 	add("accept-overflow/near-miss-other-timeout", "exit-error certain", mk("/srv/cart").at(59.6, never, listener(true, 9)).stderr("query of orders timed out after 5 s\n").exits(1))
-	add("accept-overflow/near-miss-fork-refused", "exit-error certain", mk("/srv/cart").fails(tid, true, call(40, "connect", e.EAGAIN, 9, "/run/php-fpm.sock"), call(0.3, "clone", e.EAGAIN, -1, "")).stderr("fork: Resource temporarily unavailable\n").exits(1))
+	add("accept-overflow/near-miss-fork-refused", "pid-limit certain", mk("/srv/cart").fails(tid, true, call(40, "connect", e.EAGAIN, 9, "/run/php-fpm.sock"), call(0.3, "clone", e.EAGAIN, -1, "")).stderr("fork: Resource temporarily unavailable\n").exits(1))
 	add("accept-overflow/bystander-own-bug", "uncaught-error certain", mk("/usr/bin/python3", "/srv/cart.py").at(59.9, never, listener(true, 40)).stderr(pyValueError).exits(1))
 	add("accept-overflow/bystander-killed", "killed certain", mk("/srv/cart").at(59.5, never, listener(true, 40)).at(59.9, never, sent(e.SIGTERM, 900, "bash", "bash")).dies(outside(e.SIGTERM, 900)))
 

@@ -11,7 +11,7 @@ import (
 
 // shown are causes that show in how the program ended, in its signals, its samples or a runtime's own
 // check: not by a refusal.
-var shown = []string{"select-overflow", "fd-leak", "stdio-replaced", "memory-limit", "seccomp", "resource-signal", "output-stalled", "stack-overflow", "memory-corruption",
+var shown = []string{"select-overflow", "fd-leak", "stdio-replaced", "memory-limit", "node-memory", "file-truncated", "seccomp", "resource-signal", "output-stalled", "stack-overflow", "memory-corruption",
 	"uncaught-error", "invalid-access", "start-failure", "assertion", "shutdown-timeout", "killed", "exit-error", "finished"}
 
 // positives gives the cases that a cause of the refusals is found in first, by file.
