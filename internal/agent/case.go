@@ -133,6 +133,10 @@ func what(o *evidence.Observation) string {
 		return fmt.Sprint(d.Inode, d.Reason)
 	case *evidence.Network:
 		return fmt.Sprint(d.NetNS)
+	case *evidence.Sockets:
+		if len(d.Sockets) == 1 && d.Sockets[0].AtDeath {
+			return fmt.Sprint(d.Sockets[0].Inode)
+		}
 	case *evidence.ConnectFailed:
 		return d.Peer + d.Errno.String()
 	case *evidence.ConnectMade:

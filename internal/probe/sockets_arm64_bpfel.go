@@ -16,14 +16,15 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	socketsMapCounts      = "counts"
-	socketsMapEvents      = "events"
-	socketsMapLeaves      = "leaves"
-	socketsMapLost        = "lost"
-	socketsMapSocketWalks = "socket_walks"
-	socketsMapTree        = "tree"
-	socketsProgOnSockets  = "on_sockets"
-	socketsVarNsLevel     = "ns_level"
+	socketsMapCounts       = "counts"
+	socketsMapEvents       = "events"
+	socketsMapLeaves       = "leaves"
+	socketsMapLost         = "lost"
+	socketsMapSocketWalks  = "socket_walks"
+	socketsMapTree         = "tree"
+	socketsProgOnSocketEnd = "on_socket_end"
+	socketsProgOnSockets   = "on_sockets"
+	socketsVarNsLevel      = "ns_level"
 )
 
 // loadSockets returns the embedded CollectionSpec for sockets.
@@ -68,7 +69,8 @@ type socketsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketsProgramSpecs struct {
-	OnSockets *ebpf.ProgramSpec `ebpf:"on_sockets"`
+	OnSocketEnd *ebpf.ProgramSpec `ebpf:"on_socket_end"`
+	OnSockets   *ebpf.ProgramSpec `ebpf:"on_sockets"`
 }
 
 // socketsMapSpecs contains maps before they are loaded into the kernel.
@@ -140,11 +142,13 @@ type socketsVariables struct {
 //
 // It can be passed to loadSocketsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketsPrograms struct {
-	OnSockets *ebpf.Program `ebpf:"on_sockets"`
+	OnSocketEnd *ebpf.Program `ebpf:"on_socket_end"`
+	OnSockets   *ebpf.Program `ebpf:"on_sockets"`
 }
 
 func (p *socketsPrograms) Close() error {
 	return _SocketsClose(
+		p.OnSocketEnd,
 		p.OnSockets,
 	)
 }

@@ -244,6 +244,28 @@ func TestSocketsInTrouble(t *testing.T) {
 	}
 }
 
+// What a process leaves in trouble is seen as it ends, without a sweep.
+func TestSocketsAtDeath(t *testing.T) {
+	w := open(t, Config{})
+	w.need("probe/sockets")
+	must(w.Sockets(w.handle))
+	k := w.start("stalls")
+	var listener, writer, reader, unixWriter, unixReader int32
+	_, err := fmt.Sscan(k.line(), &listener, &writer, &reader, &unixWriter, &unixReader)
+	must(err)
+	must(k.Process.Kill())
+	w.exitOf(k.pid)
+	at := w.latest(k.pid)
+	for _, fd := range []int32{listener, writer, unixWriter, unixReader} { // the TCP reader's window closes later
+		if s := at[fd]; !s.AtDeath || len(s.Signs) == 0 {
+			t.Errorf("descriptor %d: %+v", fd, s)
+		}
+	}
+	if s := at[listener]; s.AcceptQ != 2 || s.Backlog != 1 || s.State != "LISTEN" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // childHealthy has many connections, in all of which something waits for a moment or nothing.
 func childHealthy(args []string) {
 	ownNet()
@@ -298,7 +320,7 @@ func rowOf(pid, fd int, inode uint64, signs, drops uint32, in, out uint64) []byt
 	return b
 }
 
-func sumOf(pid int) []byte {
+func sumRow(pid int) []byte {
 	b := make([]byte, socketsRow)
 	binary.LittleEndian.PutUint32(b, rowSockets)
 	binary.LittleEndian.PutUint32(b[4:], socketsRow)
@@ -312,7 +334,9 @@ func TestSocketBook(t *testing.T) {
 	pass := func(now int64, rows ...[]byte) (out []*evidence.Sockets) {
 		all := slices.Concat(rows...)
 		if len(rows) > 0 {
-			all = append(all, sumOf(7)...)
+			all = append(all, sumRow(7)...)
+		} else {
+			all = sumRow(7) // it lives, in health
 		}
 		for _, o := range b.pass(all, now) {
 			out = append(out, o.Detail.(*evidence.Sockets))
@@ -356,10 +380,17 @@ func TestSocketBook(t *testing.T) {
 	if got := pass(41 * second); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
+	// One that ends has not recovered.
+	for i := int64(42); i < 45; i++ {
+		pass(i*second, rowOf(7, 5, 3, signSendFull, 0, 0, 5))
+	}
+	if got := b.pass(nil, 45*second); len(got) != 0 {
+		t.Errorf("an end: %+v", got[0].Detail)
+	}
 }
 
 func FuzzSocketRows(f *testing.F) {
-	f.Add(append(rowOf(7, 3, 1, 0x7f, 40, 1, 2), sumOf(7)...))
+	f.Add(append(rowOf(7, 3, 1, 0x7f, 40, 1, 2), sumRow(7)...))
 	f.Add([]byte{1, 0, 0, 0, 8, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, rows []byte) {
 		var b socketBook
