@@ -74,6 +74,15 @@ func madeBuffers() []madeCase {
 	add("socket-memory/positive-refused-machine-only", "socket-memory certain", mk("/srv/cart").at(58, never, machine(4100)).fails(tid, true, call(0.3, "socket", e.ENOBUFS, -1, "")).stderr("socket: No buffer space available\n").exits(1))
 	add("socket-memory/positive-timeout", "socket-memory likely", mk("/srv/cart").at(55, never, machine(4100)).at(59.9, never, tcpMem(60)).stderr("upstream timed out\n").exits(1))
 	add("socket-memory/positive-udp-gap", "socket-memory likely", mk("/srv/cart").at(59.9, never, udpMem(60)).stderr("60 packets lost, cannot go on\n").exits(1))
+	resent := func(n int64) *e.Case {
+		b := mk("/srv/cart").at(58, never, machine(4100)).stderr("upstream timed out\n")
+		if n > 0 {
+			b.c.Counters[e.CountResent] = n
+		}
+		return b.exits(1)
+	}
+	add("socket-memory/positive-peer-refused", "socket-memory likely", resent(21))
+	add("socket-memory/near-miss-slow-peer", "exit-error certain", resent(0))
 	add("socket-memory/near-miss-device-queue", "exit-error certain", mk("/srv/cart").at(58, never, machine(40)).fails(tid, true, call(0.3, "sendto", e.ENOBUFS, 9, "10.0.3.8:514")).stderr("sendto: No buffer space available\n").exits(1))
 	add("socket-memory/near-miss-survived", "exit-error certain", mk("/srv/cart").ends(600).at(55, never, machine(4100)).at(59.9, never, tcpMem(60)).at(100, never, machine(40)).stderr("upstream timed out\n").exits(1))
 	add("socket-memory/bystander-own-bug", "uncaught-error certain", mk("/usr/bin/python3", "/srv/cart.py").at(59, never, machine(4100)).at(59.9, never, tcpMem(60)).stderr(pyValueError).exits(1))

@@ -34,6 +34,7 @@ func forMemory(d *evidence.Drop) bool {
 type scarce struct {
 	own      *dropped // refused to a socket of the program itself
 	n        int64    // refusals to its sockets in all
+	tcp      bool     // the machine's TCP sockets were seen at their limit
 	words    string   // "all 1024 pages of tcp_mem", "" where the figures are not known
 	evidence []int
 	last     int64
@@ -68,6 +69,7 @@ func (v *View) socketMemory() *scarce {
 				m.words = fmt.Sprintf("%d of the %d pages that %s sockets of the machine may have (net.ipv4.%s_mem) were in use", x.used, x.max, x.name, map[string]string{"TCP": "tcp", "UDP": "udp"}[x.name])
 				m.evidence = append(m.evidence, i)
 				m.last = max(m.last, v.boot(i))
+				m.tcp = m.tcp || x.name == "TCP"
 			}
 		}
 	}
@@ -114,7 +116,14 @@ func ruleSocketMemory(v *View) *evidence.Finding {
 		return &evidence.Finding{Confidence: l.conf, Title: title, Evidence: append(append(l.evidence, m.evidence...), v.deathAt()...),
 			Summary: fmt.Sprintf("%s. %s() failed with %s %s before it %s.", sum, plain(l.call.Call, 20), l.call.Errno, span(l.gap), v.endWords())}
 	}
-	if !v.endsItself() || m.own == nil || v.End-m.last > window || v.namesAnother(evidence.EAGAIN, evidence.ETIMEDOUT, evidence.ENOBUFS, evidence.ENOMEM, evidence.ECONNRESET) ||
+	// Where the peer is on this machine too, it is the peer's socket that was refused memory: its own packets then went unanswered.
+	resent := v.Case.Counters[evidence.CountResent]
+	if m.own == nil && m.tcp && resent > 0 && v.saysWaited() {
+		sum += fmt.Sprintf("; its connections sent again %s what nobody acknowledged", times(resent))
+	} else if m.own == nil {
+		return nil
+	}
+	if !v.endsItself() || v.End-m.last > window || v.namesAnother(evidence.EAGAIN, evidence.ETIMEDOUT, evidence.ENOBUFS, evidence.ENOMEM, evidence.ECONNRESET) ||
 		!v.saysLoss() && !v.saysWaited() {
 		return nil
 	}

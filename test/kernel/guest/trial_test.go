@@ -180,7 +180,13 @@ func (c *trial) judge(t *testing.T, b []byte, said string) {
 		}
 	}
 	t.Logf("%+v\n%s", got.Findings, said)
-	if right && c.store != "" && os.Getenv(wire.StoreEnv) != "" {
+	if os.Getenv(wire.StoreEnv) == "" {
+		return
+	}
+	switch {
+	case !right:
+		store("wrong/"+c.name, first+" "+confidence, b) // for a look at it
+	case c.store != "":
 		store(c.store, first+" "+confidence, b)
 	}
 }
