@@ -99,9 +99,11 @@ func ruleFileMissing(v *View) *evidence.Finding {
 	}
 	v.missingElsewhere(offer)
 	if best.c == nil {
-		if c, at := v.missingLast(); c != nil {
-			how, _ := v.tells(func(line string) bool { return mentions(line, words...) })
+		if c, at, alone := v.missingLast(); c != nil {
+			how, _ := v.tells(func(line string) bool { return asErrno(line, c.Errno) })
 			switch {
+			case how == toldLast && alone:
+				best.c, best.at, best.conf = c, at, evidence.Certain
 			case how == toldLast:
 				best.c, best.at, best.conf = c, at, evidence.Likely
 			case v.text.seen && v.text.said() == "" && v.End-c.BootNanos < second/100:
@@ -164,32 +166,42 @@ func (v *View) foundLater(at int, name string) bool {
 	return false
 }
 
+// symbolizing says whether a call looked for what a report of an error is made prettier by.
+func symbolizing(c *evidence.FailedCall) bool {
+	return strings.Contains(c.Path, "/usr/lib/debug") || strings.HasSuffix(c.Path, ".debug") || strings.HasSuffix(c.Path, ".dwp")
+}
+
 // missingLast is the last thing that failed in the thread that ended it, where that was a file which
-// it looked for by its name and not along a search path, and no other such.
-func (v *View) missingLast() (*evidence.FailedCall, int) {
+// it looked for by its name and not along a search path; alone says that there was no other such.
+func (v *View) missingLast() (last *evidence.FailedCall, at int, alone bool) {
 	for _, t := range v.threads {
-		if !t.ender || len(t.calls) == 0 {
+		if !t.ender {
 			continue
 		}
-		c := &t.calls[len(t.calls)-1]
-		if !isMissing(c) || c.Searching() || c.BootNanos > v.End || v.End-c.BootNanos > atOnce {
-			return nil, -1
-		}
-		for k := range t.calls[:len(t.calls)-1] {
-			x := &t.calls[k]
-			if isMissing(x) && !x.Searching() && x.Path != c.Path && path.Base(x.Path) == path.Base(c.Path) {
-				return nil, -1 // a search path of its own
+		alone = true
+		for k := len(t.calls) - 1; k >= 0; k-- {
+			c := &t.calls[k]
+			switch {
+			case c.BootNanos > v.End || c.Searching() || symbolizing(c) || noise(c.Errno) && !isMissing(c):
+			case last == nil && (!isMissing(c) || v.End-c.BootNanos > atOnce):
+				return nil, -1, false
+			case last == nil:
+				last, at = c, t.at
+			case isMissing(c) && c.Path != last.Path:
+				if path.Base(c.Path) == path.Base(last.Path) {
+					return nil, -1, false // a search path of its own
+				}
+				alone = alone && last.BootNanos-c.BootNanos > second
 			}
 		}
-		return c, t.at
 	}
-	return nil, -1
+	return last, at, alone
 }
 
 // missingUnchecked is a stream that could not be opened and was used all the same.
 func (v *View) missingUnchecked() *evidence.Finding {
 	f := v.Fault
-	c, at := v.missingLast()
+	c, at, _ := v.missingLast()
 	if c == nil || f == nil || !nullPage(f) || !inStdio(f.Trace) || !strings.HasPrefix(c.Call, "open") {
 		return nil
 	}

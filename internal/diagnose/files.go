@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -84,6 +85,28 @@ func (v *View) tells(fits func(line string) bool) (told, string) {
 		}
 	}
 	return best, line
+}
+
+// asErrno says whether a line gives an error as the C library or a runtime does when a call has failed,
+// at its end or with its number, and not in a sentence of the program's own.
+func asErrno(line string, e evidence.Errno) bool {
+	for i := range refusals {
+		r := &refusals[i]
+		if r.errno != e {
+			continue
+		}
+		n := strconv.Itoa(int(e))
+		if mentions(line, r.id, "Errno "+n, "errno "+n, "errno="+n, "errno: "+n, "os error "+n, "code: "+n, "("+n+": ") {
+			return true
+		}
+		end := strings.ToLower(strings.TrimRight(line, " .!\"')]}"))
+		for _, t := range r.texts {
+			if strings.HasSuffix(end, strings.ToLower(t)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // generic are names that stand in text for other reasons than that a file is meant.

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -34,11 +35,11 @@ func privilege(c *evidence.FailedCall) string {
 		if c.Errno == evidence.EACCES && lowPort(c.Path) > 0 {
 			return "CAP_NET_BIND_SERVICE"
 		}
-		if strings.HasPrefix(c.Path, "/") {
+		if unixPath(c.Path) {
 			return "a file"
 		}
 	case "connect":
-		if strings.HasPrefix(c.Path, "/") {
+		if unixPath(c.Path) {
 			return "a file"
 		}
 	case "socket":
@@ -73,6 +74,12 @@ func privilege(c *evidence.FailedCall) string {
 		return "CAP_SETPCAP"
 	}
 	return ""
+}
+
+// unixPath says whether an address is that of a UNIX socket in the file system.
+func unixPath(addr string) bool {
+	_, err := netip.ParseAddrPort(addr)
+	return err != nil && addr != "" && !hasAnyPrefix(addr, "@", "*:", "address family ")
 }
 
 // lowPort is the port below 1024 of an address, else 0.
@@ -147,10 +154,10 @@ func (v *View) forbiddenBy(e evidence.Errno) forbidden {
 	case f.named && how == toldEarlier && f.l.gap <= window:
 		f.l.conf = evidence.Likely
 	case f.l.conf == "":
-	case how == toldLast && v.isLast(f.call) && f.l.gap <= soon:
+	case how == toldLast && v.isLast(f.call) && f.l.gap <= soon && (asErrno(line, e) || v.text.final != nil && asErrno(v.text.final.msg, e)):
 		f.l.conf = evidence.Likely // it says so, and not of what
-		if f.call.Path == "" && privilege(f.call) != "" {
-			f.l.conf = evidence.Certain // nothing to name
+		if f.call.Path == "" && privilege(f.call) != "" || f.l.gap <= atOnce && v.alone(f.call, match) {
+			f.l.conf = evidence.Certain // nothing else to name
 		}
 	case how == toldNot && v.text.said() == "" && v.isLast(f.call) && f.l.gap <= atOnce:
 		f.l.conf = capped(f.l.conf, evidence.Likely)
@@ -175,6 +182,18 @@ func (v *View) isLast(c *evidence.FailedCall) bool {
 			}
 		}
 		return true
+	}
+	return true
+}
+
+// alone says whether no other call that matches was about something else than c.
+func (v *View) alone(c *evidence.FailedCall, match func(*evidence.FailedCall) bool) bool {
+	for _, t := range v.threads {
+		for k := range t.calls {
+			if x := &t.calls[k]; match(x) && (x.Path != c.Path || x.Call != c.Call || x.FD != c.FD && c.Path == "") {
+				return false
+			}
+		}
 	}
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +96,8 @@ func must2(_ int, err error) { must(err) }
 func TestFileRefused(t *testing.T) { eachWay(t, testFileRefused) }
 
 func testFileRefused(t *testing.T, w *watch) {
+	defer func(d time.Duration) { fileLook = d }(fileLook)
+	fileLook = patience
 	dir := filepath.Join(t.TempDir(), "mount")
 	must(os.Mkdir(dir, 0o755))
 	must(unix.Mkfifo(dir+".go", 0o600))

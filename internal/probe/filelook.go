@@ -38,7 +38,7 @@ type asked struct {
 // server that is gone, holds up one look only: no other is begun before that has ended.
 type fileView struct{ busy atomic.Bool }
 
-const fileLook = 100 * time.Millisecond
+var fileLook = 250 * time.Millisecond // tests of slow machines give it more
 
 // look adds to a.d what can be seen of the file, in bounded time.
 func (v *fileView) look(a *asked) {

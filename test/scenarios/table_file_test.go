@@ -54,7 +54,10 @@ var disk = []Scenario{
 		Exit: 1, Cause: "disk-full", Confidence: certain, Words: []string{"ext4"}},
 	{Name: "dev-full", Why: "/dev/full refuses every write", Cmd: []string{"sh", "-c", "exec dd if=/dev/zero of=/dev/full bs=1k count=1 status=none"}, Exit: 1, Cause: "disk-full", Confidence: certain, Words: []string{"/dev/full"}},
 
+	certainly(onSmall("python-save", "a configuration is saved by a new file and rename; its exception is wrapped", "size=12k", 1, []string{"ENOSPC"}, "python3", "-c", "import os\ndef save():\n    with open('small/c.tmp', 'w') as f: f.write('x' * 70000)\n    os.rename('small/c.tmp', 'small/c')\ntry: save()\nexcept OSError as e: raise RuntimeError('cannot save the configuration') from e")),
+
 	// Near misses and pairs.
+	{Name: "disk-io-error", Kind: NearMiss, Why: "EIO is not want of space", Cmd: []string{"dd", "if=/proc/self/mem", "bs=1", "count=1", "status=none"}, Exit: 1, Cause: "exit-error", Never: []string{"disk-full"}, Words: []string{"EIO"}},
 	{Name: "disk-unchecked", Kind: NearMiss, Why: "nobody looks at the result, and the program ends well", Mounts: small(tiny), Cmd: []string{"c:disk-full/unchecked.c", "small/out"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Never: []string{"disk-full"}, Silent: true},
 	{Name: "disk-log-then-null", Kind: Pair, Why: "a full log is survived, a null pointer is not", Mounts: small(tiny), Cmd: []string{"c:disk-full/logger.c", "small/log"}, Exit: 139, Cause: "invalid-access", Never: []string{"disk-full"}},
 	{Name: "disk-log-then-exit", Kind: Pair, Why: "a full log is survived, a fault in the input is not", Mounts: small(tiny), Cmd: []string{"c:disk-full/shadow.c", "small/log"}, Exit: 2, Cause: "exit-error", Never: []string{"disk-full"}},
@@ -106,6 +109,15 @@ var files = []Scenario{
 	notThere("shell-redirect", "a script reads from a file that is not there", 2, []string{"names.txt"}, "sh", "-c", "read x <names.txt; exit $?"),
 	notThere("cd", "a script changes into a directory that is not there", 2, []string{"workspace"}, "sh", "-ec", "cd /srv/workspace; make"),
 
+	notThere("python-script", "the script itself is not there", 2, []string{"serve.py"}, "python3", "/srv/app/serve.py"),
+	notThere("perl-script", "the script itself is not there", 2, []string{"job.pl"}, "perl", "/srv/app/job.pl"),
+	likelyToo(notThere("node-script", "the script itself is not there", 1, []string{"server.js"}, "node", "/srv/app/server.js")),
+	likelyToo(notThere("java-jar", "the archive is not there", 1, []string{"shop.jar"}, "java", "-jar", "/srv/app/shop.jar")),
+	likelyToo(notThere("php-script", "the script itself is not there", 1, []string{"index.php"}, "php", "/srv/app/index.php")),
+	likelyToo(notThere("perror", "perror without the file's name", 1, []string{"tariffs.db"}, "perl", "-e", "open(F, '<', '/srv/tariffs.db') or do { print STDERR \"open: $!\\n\"; exit 1 }")),
+	notThere("python-own-check", "it looks itself, and raises", 1, []string{"model.bin"}, "python3", "-c", "import os\nif not os.path.exists('/srv/model.bin'): raise FileNotFoundError('/srv/model.bin')"),
+	likelyToo(notThere("curl-upload", "curl uploads a file that is not there", 26, []string{"upload.bin"}, "curl", "-sS", "-T", "/srv/upload.bin", "http://127.0.0.1:9/")),
+
 	// Near misses and pairs.
 	{Name: "file-optional-then-exit", Kind: Pair, Why: "a configuration that need not be there; then the input is wrong", Cmd: []string{"c:file-missing/optional.c"}, Files: map[string]string{"prices": "1\n"}, Exit: 1, Cause: "exit-error", Never: []string{"file-missing"}},
 	{Name: "file-search-path", Kind: NearMiss, Why: "found in the second place; then it cannot be read as what it should be",
@@ -136,6 +148,16 @@ var files = []Scenario{
 	forbidden("no-capabilities", "root without capabilities", 1, []string{"EACCES", "CAP_DAC_OVERRIDE"}, Scenario{Files: map[string]string{"theirs": "1"}, Owner: map[string]int{"theirs": 54341}, Modes: map[string]os.FileMode{"theirs": 0o600}, Mounts: []Mount{}}, "setpriv", "--bounding-set=-all", "--inh-caps=-all", "cat", "theirs"),
 	forbidden("mount", "mount as another user", 32, []string{"EPERM"}, Scenario{Confidence: likelyUp}, "mount", "-t", "tmpfs", "none", "/mnt"),
 
+	forbidden("socket-of-root", "a UNIX socket that only root may use", 1, []string{"EACCES", "docker.sock"}, Scenario{Files: map[string]string{"a": ""}, Setup: func(r *Run) {
+		r.Helper("ready", "python3", "-c", "import os,socket,time\nos.umask(0o077)\ns=socket.socket(socket.AF_UNIX); s.bind('{dir}/docker.sock'); s.listen(); print('ready', flush=True); time.sleep(60)")
+	}}, "python3", "-c", "import socket; socket.socket(socket.AF_UNIX).connect('docker.sock')"),
+	forbidden("group-file", "a file of a group that it is not of", 1, []string{"EACCES", "0640"}, Scenario{Files: map[string]string{"shared": "x"}, Modes: map[string]os.FileMode{"shared": 0o640}, Groups: []int{54350, 54351}}, "head", "-c1", "shared"),
+	forbidden("sticky", "a file of another in a sticky directory", 1, []string{"EPERM", "sticky"}, Scenario{Files: map[string]string{"drop/": "", "drop/x": "x"}, Modes: map[string]os.FileMode{"drop": 0o777 | os.ModeSticky}}, "rm", "-f", "drop/x"),
+	forbidden("raw-socket", "a raw socket as another user", 1, []string{"EPERM", "CAP_NET_RAW"}, Scenario{}, "python3", "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
+	forbidden("setuid", "becomes another user without the right to", 1, []string{"EPERM", "CAP_SETUID"}, Scenario{}, "python3", "-c", "import os; os.setuid(0)"),
+
+	{Name: "words-of-its-own", Kind: NearMiss, Why: "may not look at another's process, which is no matter; the program's own rules forbid an order", UID: 54340,
+		Cmd: []string{"python3", "-c", "import sys\ntry: open('/proc/1/environ')\nexcept OSError: pass\nprint('permission denied: alice may not cancel order 7', file=sys.stderr)\nsys.exit(5)"}, Exit: 5, Cause: "exit-error", Never: []string{"permission"}},
 	{Name: "signal-then-exit", Kind: Pair, Why: "may not signal another; then the input is wrong", UID: 54340, Cmd: []string{"c:permission/signal.c"}, Exit: 3, Cause: "exit-error", Never: []string{"permission"}},
 	{Name: "optional-file-then-exit", Kind: Pair, Why: "a cache that may not be read is a warning; then something else fails", UID: 54340, Files: map[string]string{"cache": "x"}, Modes: map[string]os.FileMode{"cache": 0o600}, Cmd: []string{"c:permission/optional.c"}, Exit: 6, Cause: "exit-error", Never: []string{"permission"}},
 	{Name: "words-of-a-server", Kind: NearMiss, Why: "a server said it; here nothing was refused", Cmd: []string{"sh", "-c", "echo 'git@host: Permission denied (publickey).' >&2; exit 255"}, Exit: 255, Cause: "exit-error", Never: []string{"permission"}},
