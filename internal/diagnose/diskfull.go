@@ -23,10 +23,6 @@ var diskFull = Cause{
 	Explains: []string{"uncaught-error", "assertion", "output-stalled", "broken-pipe"},
 }
 
-// fullWords are further ways to say it.
-var fullWords = []string{"disk is full", "Disk is full", "disk full", "Disk full", "DISK FULL", "disk_full", "out of disk space", "Out of disk space", "not enough disk space", "Not enough disk space",
-	"insufficient disk space", "Insufficient disk space", "out of space", "Out of space", "not enough space", "Not enough space", "no space left", "No space left", "no space available", "filesystem full", "file system full", "File system full", "device full", "disk quota", "Disk quota"}
-
 // writing is what a program says of a write that failed without its error.
 var writing = regexp.MustCompile(`(?i)\b(writ\w*|sav(e|ed|ing)|flush\w*|fflush|fsync|sync|clos(e|ing)|fclose|stor(e|ing)|copy\w*|extract\w*|truncat\w*|disk|output|i/o|io|dump\w*|append\w*|commit\w*|rename|mkdir|creat\w*|allocat\w*|storage|persist\w*)\b`)
 

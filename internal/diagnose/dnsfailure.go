@@ -22,10 +22,6 @@ var dnsFailure = Cause{
 	Explains: []string{"uncaught-error", "assertion", "exit-error"},
 }
 
-// nameWords are the ways in which programs say that a name did not resolve.
-var nameWords = append(slices.Clone(dnsWords), "Could not resolve", "could not resolve host", "could not resolve address", "Couldn't resolve", "couldn't resolve host", "cannot resolve host", "Cannot resolve host",
-	"Failed to resolve host", "failed to resolve host", "Failed to resolve '", "Name lookup", "name lookup", "could not be resolved", "DNS lookup failed", "dns error", "Unresolved address", "unresolved address", "NameResolutionError", "No resolvable bootstrap urls", "Lookup timed out")
-
 func ruleDNSFailure(v *View) *evidence.Finding {
 	if v.How != endError && v.How != endAbort || v.asked >= 0 {
 		return nil

@@ -64,7 +64,7 @@ func (v *View) endLines(n int) (out [][]string) {
 // tells looks for the line of the last words that fits, and says how plainly it tells it.
 func (v *View) tells(fits func(line string) bool) (told, string) {
 	if t := v.text.final; t != nil {
-		if fits(t.msg) || fits(t.typ+": "+t.msg) || fits(t.whole) {
+		if fits(t.msg) || fits(t.typ+": "+t.msg) || fits(v.text.said()) {
 			return toldLast, t.typ + ": " + t.msg
 		}
 		return toldNot, ""

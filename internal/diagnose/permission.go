@@ -91,10 +91,6 @@ func lowPort(addr string) int {
 	return n
 }
 
-// deniedWords are further ways to say it.
-var deniedWords = []string{"must be superuser", "must be root", "must be run as root", "be run as root", "Only root", "only root", "superuser", "are you root", "Are you root", "root privileges", "nsufficient permission", "nsufficient privilege",
-	"Access denied", "access denied", "Access is denied", "not allowed to", "not permitted", "ermission denied", "no permission", "not writable", "not readable", "isn't writable", "not writeable", "unwritable"}
-
 // forbidden is a refused call that may be what ended it.
 type forbidden struct {
 	l     link

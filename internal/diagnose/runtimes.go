@@ -90,6 +90,18 @@ var refusals = []refusal{
 		by: map[lang]string{langPython: "TimeoutError|socket.timeout", langJava: "SocketTimeoutException|HttpConnectTimeoutException", langRuby: "Net::OpenTimeout|Net::ReadTimeout", langDotNet: "System.TimeoutException"}},
 }
 
+// fullWords are further ways to say that a disk is full.
+var fullWords = []string{"disk is full", "Disk is full", "disk full", "Disk full", "DISK FULL", "disk_full", "out of disk space", "Out of disk space", "not enough disk space", "Not enough disk space",
+	"insufficient disk space", "Insufficient disk space", "out of space", "Out of space", "not enough space", "Not enough space", "no space left", "No space left", "no space available", "filesystem full", "file system full", "File system full", "device full", "disk quota", "Disk quota"}
+
+// deniedWords are further ways to say that something is not permitted.
+var deniedWords = []string{"must be superuser", "must be root", "must be run as root", "be run as root", "Only root", "only root", "superuser", "are you root", "Are you root", "root privileges", "nsufficient permission", "nsufficient privilege",
+	"Access denied", "access denied", "Access is denied", "not allowed to", "not permitted", "ermission denied", "no permission", "not writable", "not readable", "isn't writable", "not writeable", "unwritable"}
+
+// nameWords are all ways in which programs say that a name did not resolve; some stand for other things as well.
+var nameWords = append(slices.Clone(dnsWords), "Could not resolve", "could not resolve host", "could not resolve address", "Couldn't resolve", "couldn't resolve host", "cannot resolve host", "Cannot resolve host",
+	"Failed to resolve host", "failed to resolve host", "Failed to resolve '", "Name lookup", "name lookup", "could not be resolved", "DNS lookup failed", "dns error", "Unresolved address", "unresolved address", "NameResolutionError", "No resolvable bootstrap urls", "Lookup timed out")
+
 type rankedWord struct {
 	word string
 	rank int
