@@ -26,6 +26,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Signals whose handler is worth a note: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS. */
 #define CAUGHT (BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(31))
 /* Of these, those that have an address: ILL, TRAP, BUS, FPE, SEGV. */
+#define TIMERS (BIT(14) | BIT(26) | BIT(27)) /* SIGALRM, SIGVTALRM, SIGPROF */
 #define FAULT (BIT(4) | BIT(5) | BIT(7) | BIT(8) | BIT(11))
 
 static __always_inline bool in(int sig, __u64 set)
@@ -406,8 +407,9 @@ static __always_inline int delivered(struct proc *p, __u32 type, int sig, struct
 	} else { /* the SIGKILL that stands for the signal that was sent */
 		f->e.code = p->doom_code;
 		f->e.sender = p->doom_sender;
-		context = p->doom_tid != 0;
-		f->e.self = context && from_process(f->e.code);
+		f->e.self = p->doom_tid && from_process(f->e.code);
+		/* Where a timer's signal met the only thread tells what it hung in. */
+		context = p->doom_tid || (in(sig, TIMERS) && FAR(t, signal, nr_threads) == 1);
 	}
 	if (context && FAR(t, mm)) {
 		keep_context(f, slot, t, sig);
