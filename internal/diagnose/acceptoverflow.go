@@ -20,7 +20,7 @@ var acceptOverflow = Cause{
 	Advice:   "Find what keeps the program from accepting (a worker that hangs, a lock, too few threads), and accept in a thread that does nothing else; a larger backlog and net.core.somaxconn only carry it over bursts.",
 	Rule:     ruleAcceptOverflow,
 	Absent:   absentAcceptOverflow,
-	Explains: []string{"uncaught-error", "assertion"},
+	Explains: []string{"uncaught-error", "assertion", "connect-failure"},
 }
 
 // isUnixPath says whether the address of a connect is that of a UNIX socket.
@@ -53,6 +53,9 @@ func ruleAcceptOverflow(v *View) *evidence.Finding {
 		l := v.link(others, func(c *evidence.FailedCall) bool {
 			return c.Call == "connect" && c.Errno == evidence.ETIMEDOUT && sameAddress(s.Local, c.Path)
 		}, errnoWords[evidence.ETIMEDOUT], seen{})
+		if l.conf == evidence.Certain && !s.sure(v) {
+			l.conf = evidence.Likely
+		}
 		if l.conf != "" && l.call != nil {
 			return &evidence.Finding{Confidence: l.conf, Title: title, Evidence: append(append(l.evidence, s.at), v.deathAt()...),
 				Summary: fmt.Sprintf("Its own connect() to %s failed with ETIMEDOUT %s before it %s. %s", plain(l.call.Path, 80), span(l.gap), v.endWords(), v.listenerWords(s))}

@@ -134,8 +134,8 @@ func ruleOutputStalled(v *View) *evidence.Finding {
 		return nil
 	}
 	i, w := v.refusedWrite(evidence.EAGAIN)
-	if w == nil {
-		return nil
+	if w == nil || w.FDKind == evidence.FDTCP && v.Case.Covered("probe/sockets") {
+		return nil // a peer at its stdout that does not read is send-stalled's
 	}
 	gap := v.End - v.boot(i)
 	// "Resource temporarily unavailable" is also said of fork and of locks; the write was refused, too.

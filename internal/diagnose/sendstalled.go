@@ -20,7 +20,7 @@ var sendStalled = Cause{
 	Advice:   "See why the peer does not read. Send with a time limit, drop or disconnect a peer that does not keep up, and let no other work wait for it.",
 	Rule:     ruleSendStalled,
 	Absent:   absentSendStalled,
-	Explains: []string{"uncaught-error", "assertion", "killed"},
+	Explains: []string{"uncaught-error", "assertion", "killed", "connection-loss"},
 }
 
 var sends = []string{"write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile", "splice", "pwritev2"}
@@ -74,6 +74,10 @@ func ruleSendStalled(v *View) *evidence.Finding {
 				Summary: fmt.Sprintf("%s %s() on it failed with %s %s before it %s.", v.stalledWords(s), plain(l.call.Call, 20), l.call.Errno, span(l.gap), v.endWords())}
 		}
 	}
+	if s := v.blockedSocket(full); s != nil && s.sure(v) && v.stood(s) >= second && v.text.final == nil { // a watchdog of its own gave up
+		return &evidence.Finding{Confidence: evidence.Likely, Title: stalledTitle, Evidence: append([]int{s.at}, v.deathAt()...),
+			Summary: fmt.Sprintf("%s A thread was waiting in a write to it when it %s.", v.stalledWords(s), v.endWords())}
+	}
 	if v.namesAnother(evidence.EAGAIN, evidence.ETIMEDOUT) ||
 		v.elsewhere(&evidence.FailedCall{Errno: evidence.EAGAIN}, func(c *evidence.FailedCall) bool {
 			return slices.Contains(sends, c.Call) || slices.Contains(receives, c.Call)
@@ -116,10 +120,13 @@ func (v *View) sendingAtEnd(worst *socketAt, full []socketAt) *evidence.Finding 
 	blocked := v.blockedSocket(full)
 	if blocked != nil {
 		worst = blocked
-	} else if !inSend(trace) {
-		return nil
+	} else if !inSend(trace) || len(v.samples) > 0 && len(v.samples[len(v.samples)-1].Blocked) > 0 {
+		return nil // or in a write to its output
 	}
 	conf, how := evidence.Certain, fmt.Sprintf("its own timer ended it (%s)", v.Signal)
+	if !worst.sure(v) {
+		conf = evidence.Likely
+	}
 	if v.How == endOutside {
 		conf, how = evidence.Likely, fmt.Sprintf("%s ended it with %s", orSomeone(who(v.Sender)), v.Signal)
 	}
@@ -136,7 +143,7 @@ func (v *View) blockedSocket(full []socketAt) *socketAt {
 	last := v.samples[len(v.samples)-1]
 	for k := range full {
 		for _, b := range last.Blocked {
-			if b.FD == full[k].FD && v.End-last.boot <= sampled && (b.TID == v.endTID || v.endTID == 0) {
+			if b.FD == full[k].FD && v.End-last.boot <= sampled {
 				return &full[k]
 			}
 		}
@@ -208,14 +215,17 @@ func (v *View) speaksOfSending(s *socketAt) bool {
 		whole = v.text.final.whole
 	}
 	would := mentions(words, errnoWords[evidence.EAGAIN]...) || reported(words, blockWords)
-	if would && (s.FullNanos >= second/10 || s.AtDeath) && !reported(whole, compile(`(?i)\b(fork\w*|clone|spawn\w*|thread\w*|locks?|flock)\b`)) {
+	if would && s.sure(v) && (v.stood(s) >= second/10 || s.AtDeath) && !reported(whole, compile(`(?i)\b(fork\w*|clone|spawn\w*|thread\w*|locks?|flock)\b`)) {
 		return true
 	}
-	if !v.saysWaited() && !v.dumpsHung() || s.FullNanos < second/2 {
+	if !v.saysWaited() && !v.dumpsHung() {
 		return false
 	}
 	if p := portOf(s.Peer); p != "" && mentions(words, s.Peer, ":"+p) {
 		return true
+	}
+	if v.stood(s) < second/2 {
+		return false
 	}
 	if s.FullNanos > 300*second {
 		return false // it had lived with that for longer than a time limit is
@@ -223,7 +233,7 @@ func (v *View) speaksOfSending(s *socketAt) bool {
 	if reported(words, sendWords) || v.text.final != nil && sendFrame.MatchString(whole) {
 		return true
 	}
-	return reported(words, peerWords) && !reported(words, readWords) || v.onlyConversation(s)
+	return reported(words, peerWords) && !reported(words, readWords) || s.sure(v) && v.onlyConversation(s)
 }
 
 // sendFrame is a call that sends, in a report's quoted source or frames.
@@ -241,13 +251,18 @@ func (v *View) dumpsHung() bool {
 	return false
 }
 
-// onlyConversation says whether a socket is the only connection of its process.
+// onlyConversation says whether a socket is the only connection of its process, a pair of UNIX sockets
+// apart, by which many a library wakes itself.
 func (v *View) onlyConversation(s *socketAt) bool {
 	n, known := int64(0), false
 	for _, b := range s.of.ByState {
 		known = true
 		switch b.Name {
 		case "tcp LISTEN", "unix LISTEN":
+		case "unix ESTABLISHED":
+			if s.Protocol == evidence.FDUnix || b.Count != 2 {
+				n += b.Count
+			}
 		default:
 			n += b.Count
 		}

@@ -17,7 +17,7 @@ var socketMemory = Cause{
 	Advice:   "Find what holds the memory (ss -tm, /proc/net/sockstat): connections whose data nobody reads, or buffers set too large; then raise net.ipv4.tcp_mem or udp_mem, or the container's memory limit.",
 	Rule:     ruleSocketMemory,
 	Absent:   absentSocketMemory,
-	Explains: []string{"uncaught-error", "assertion", "receive-overflow", "send-stalled", "accept-overflow"},
+	Explains: []string{"uncaught-error", "assertion", "receive-overflow", "send-stalled", "accept-overflow", "connect-failure", "connection-loss"},
 }
 
 var socketCalls = []string{"socket", "connect", "bind", "listen", "accept", "accept4", "setsockopt", "sendto", "sendmsg", "sendmmsg", "sendfile", "recvfrom", "recvmsg", "recvmmsg", "socketpair"}

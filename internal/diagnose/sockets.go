@@ -18,16 +18,28 @@ type socketAt struct {
 	of   *evidence.Sockets
 }
 
-// sampled says how old a sample of sockets may be to tell of the end: sweeps come each second, and a
-// loaded machine is late.
-const sampled = 4 * second
+// A sample is handed on when it says something new; what stood still for a second and recovered is told
+// once more. So a sample of the last moments tells of the end for sure, and a little older one where the
+// socket stood still. Sweeps come each second, and on a loaded machine later.
+const (
+	fresh   = second * 5 / 2
+	sampled = 5 * second
+)
+
+// sure says whether the socket was seen so up to the end.
+func (s *socketAt) sure(v *View) bool {
+	return s.AtDeath || s.FullNanos >= second || v.End-s.boot <= fresh
+}
+
+// stood is how long a socket had stood still when the culprit ended.
+func (v *View) stood(s *socketAt) int64 { return max(0, v.End-s.boot) + s.FullNanos }
 
 // socketsAtEnd gives the sockets that showed a sign when the culprit ended: those of the last samples
 // of the processes that match. Where they had recovered, a sample without sockets says so.
 func (v *View) socketsAtEnd(match func(pid int32) bool) (out []socketAt) {
 	last := map[int32]int{}
 	for i := range ofPID[*evidence.Sockets](v, 0) {
-		if o := &v.Case.Timeline[i]; match(o.PID) && o.BootNanos <= v.End+second {
+		if o := &v.Case.Timeline[i]; match(o.PID) && o.BootNanos <= v.End {
 			last[o.PID] = i
 		}
 	}
@@ -181,7 +193,7 @@ var lossWords = compile(
 )
 
 // notLoss are losses of another sort.
-var notLoss = compile(`(?i)\b(lost|losing|lose|loss of|dropped|missing)\W+(the |its |my |our |to )*(connections?|contact|leases?|leader\w*|locks?|quorum|sessions?|master|primary|arguments?|keys?|files?|parameters?|fields?|columns?|config\w*|options?|values?)\b`,
+var notLoss = compile(`(?i)\b(lost|losing|lose|loss of|dropped|missing)\W+(the |its |my |our |to |a |an |\d+ |required |positional |mandatory )*(connections?|contact|leases?|leader\w*|locks?|quorum|sessions?|master|primary|arguments?|keys?|files?|parameters?|fields?|columns?|config\w*|options?|values?)\b`,
 	`(?i)\b(connection|session|lease|lock|quorum)\b.{0,20}\b(lost|dropped)\b`)
 
 // waitWords are how a program says that an answer did not come, or that something did not get on.
