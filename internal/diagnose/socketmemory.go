@@ -148,8 +148,10 @@ func absentSocketMemory(v *View) string {
 		}
 	}
 	switch {
-	case tcp >= 75 || udp >= 75 || tcp < 0 && udp < 0:
+	case tcp >= 75 || udp >= 75:
 		return ""
+	case tcp < 0 && udp < 0: // the limits are not shown in a container's network namespace
+		return "0 buffers refused"
 	case udp < 0:
 		return fmt.Sprintf("0 buffers refused, TCP memory at %d%% of tcp_mem at most", tcp)
 	case tcp < 0:
