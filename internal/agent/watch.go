@@ -103,6 +103,8 @@ func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 	}
 	f.begin()
 	f.lookAround()
+	f.groups.sweep(f.pid)
+	f.groups.tell(true, f.observe)
 	if f.set != nil {
 		go f.set.Run(f.observe)
 	}

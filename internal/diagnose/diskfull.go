@@ -16,11 +16,12 @@ var diskFull = Cause{
 		"A container's writable layer, an emptyDir with a limit and a tmpfs are file systems of that kind.",
 	Seen: "A call on a file was refused with ENOSPC or EDQUOT and the program's last words name the error: certain. Refused as the last thing before it exited without a word of its own: likely. " +
 		"Refused in a process that it started, which failed, and named in the last words: certain. A write that failed and that it lived on with (a log, a cache) is not its end. " +
-		"ENOSPC of inotify is not the disk; what is written through a mapping or io_uring is no system call's error.",
+		"ENOSPC of inotify is not the disk. What is written through a mapping is refused by SIGBUS: certain where the page lies within the file and its file system has no room left; what io_uring writes is no system call's error.",
 	Advice:   "Free space there or make it larger; see what fills it (du -x, df -h, df -i).",
 	Rule:     ruleDiskFull,
 	Absent:   absentDiskFull,
 	Explains: []string{"uncaught-error", "assertion", "output-stalled", "broken-pipe"},
+	Swallows: []string{"invalid-access"},
 }
 
 // writing is what a program says of a write that failed without its error.
@@ -74,7 +75,7 @@ func ruleDiskFull(v *View) *evidence.Finding {
 		}
 	}
 	if l.conf == "" {
-		return nil
+		return v.pageWithoutRoom()
 	}
 	var r *evidence.FileRefused
 	if at >= 0 {
@@ -197,6 +198,9 @@ func (v *View) fullDisk(l link, r *evidence.FileRefused) (title, sum, advice str
 }
 
 func absentDiskFull(v *View) string {
+	if v.pageWithoutRoom() != nil {
+		return ""
+	}
 	if !v.dead() || !v.Case.Covered("probe/syscall") || v.Case.Counters[evidence.CountFileNoSpace] != 0 || v.Case.Counters[evidence.CountFileQuota] != 0 {
 		return ""
 	}

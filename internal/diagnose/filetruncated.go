@@ -96,6 +96,33 @@ func ruleFileTruncated(v *View) *evidence.Finding {
 	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(v.deathAt(), at), Advice: advice}
 }
 
+// pageWithoutRoom is a SIGBUS for a page that lies within its file and for which the file system has no
+// room: the file is sparse and was written through its mapping.
+func (v *View) pageWithoutRoom() *evidence.Finding {
+	f, at, ok := v.busError()
+	if !ok || f.Code != busAdrErr || f.Mapped == nil || f.Mapped.Huge || f.Mapped.Offset&^4095 >= f.Mapped.Size {
+		return nil
+	}
+	m, conf := f.Mapped, evidence.Certain
+	switch {
+	case m.FreeKnown && m.Free < 64<<10:
+	case m.FreeKnown && m.Free < 1<<20, !m.FreeKnown && m.FileSystem == "tmpfs":
+		conf = evidence.Likely
+	default:
+		return nil
+	}
+	sum := fmt.Sprintf("It touched byte %d of %s, which it had mapped and which is %s long but has holes, and its file system (%s) had no room for that page", m.Offset, plain(m.Path, 100), bytesOf(m.Size), plain(m.FileSystem, 20))
+	if m.FreeKnown {
+		sum += fmt.Sprintf(": %s are free", bytesOf(m.Free))
+	}
+	sum += ". The kernel says so with SIGBUS, as no system call failed."
+	if fr := ownFrame(f.Trace); fr != nil {
+		sum += " It was in " + frameText(fr) + "."
+	}
+	return &evidence.Finding{Confidence: conf, Title: "a full disk", Summary: sum, Evidence: append(v.deathAt(), at),
+		Advice: "Free space there or make it larger (size= of a tmpfs, --shm-size of a container). A program that calls posix_fallocate() before it maps a file gets ENOSPC in place of SIGBUS."}
+}
+
 func (v *View) wall(i int) int64 { return v.Case.Timeline[i].WallNanos }
 
 // startWall is when the culprit began, on the wall clock; 0 where that is not known.
