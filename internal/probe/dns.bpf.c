@@ -141,12 +141,12 @@ static __always_inline void asker(struct event_header *h)
 	h->pid = pace ? pace->root : 0;
 }
 
-static __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
+__noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
 {
 	struct dns_event *v, *none;
 	struct event_header who = {};
-	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 zero = 0, n = size;
+	__u64 now = bpf_ktime_get_boot_ns(), n = size;
+	__u32 zero = 0;
 
 	if (!k)
 		return 0;
@@ -175,15 +175,19 @@ static __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 o
 	v->first_ns = v->last_ns = v->h.boot_ns = now;
 	v->tries = 1;
 	v->size = size;
+	/* Two comparisons of one register: of a range check made of a difference, verifiers before 6.18 lose the lower end. */
 	if (n > DNS_HEAD)
 		n = DNS_HEAD;
 	asm volatile("" : "+r"(n));
-	if (n > 0 && n <= DNS_HEAD && !bpf_skb_load_bytes(skb, off, v->head, n))
+	if (n < DNS_HEADER)
+		return 0;
+	asm volatile("" : "+r"(n));
+	if (!bpf_skb_load_bytes(skb, off, v->head, n))
 		v->head_len = n;
 	return 0;
 }
 
-static __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
+__noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 {
 	struct dns_pace *pace = pace_of();
 	__u64 now = bpf_ktime_get_boot_ns(), took;
@@ -229,7 +233,7 @@ static __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 }
 
 /* message looks at a message of size bytes at off, of which the header is there. */
-static __noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
+__noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size, __u32 out)
 {
 	__u16 h[6];
 	__u16 flags;
@@ -297,7 +301,7 @@ static __always_inline void stream(struct __sk_buff *skb, struct dns_key *k, __u
 	s->seq = seq + at;
 }
 
-static __noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
+__noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
 {
 	struct dns_key k = {.proto = proto};
 	__u8 version;
