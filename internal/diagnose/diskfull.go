@@ -114,7 +114,7 @@ func (v *View) plainly(l link, how told, consequence func(said string) bool) evi
 	said := v.text.said()
 	switch {
 	case how == toldLast && l.said:
-		return l.conf
+		return v.afterwards(l.conf, l.gap, evidence.Likely)
 	case how == toldLast:
 		return capped(l.conf, evidence.Likely)
 	case how == toldEarlier:

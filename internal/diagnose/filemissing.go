@@ -65,14 +65,14 @@ func ruleFileMissing(v *View) *evidence.Finding {
 		how, line := v.tells(func(line string) bool { return namesPath(line, c.Path) && mentions(line, words...) })
 		switch {
 		case how == toldLast:
-			conf, rank = evidence.Certain, 4
+			conf, rank = v.afterwards(evidence.Certain, v.End-c.BootNanos, evidence.Possible), 4
 		case how == toldEarlier:
 			conf, rank = evidence.Likely, 3
 		default:
 			how, line = v.tells(func(line string) bool { return namesPath(line, c.Path) && absentWords.MatchString(line) })
 			switch {
 			case len(c.Path) > len(path.Base(c.Path)) && strings.Contains(whole, c.Path):
-				conf, rank, line = evidence.Certain, 3, whole
+				conf, rank, line = v.afterwards(evidence.Certain, v.End-c.BootNanos, evidence.Possible), 3, whole
 			case how != toldNot && !v.otherError(words) && v.onlyOne(c, line):
 				conf, rank = evidence.Likely, 2
 				if how == toldLast && !c.Searching() && len(c.Path) > len(path.Base(c.Path)) && strings.Contains(line, c.Path) && v.isLast(c) && v.End-c.BootNanos < atOnce {

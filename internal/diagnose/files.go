@@ -216,6 +216,15 @@ func asUser(uid int32) string {
 	return fmt.Sprintf("user %d", uid)
 }
 
+// afterwards is a confidence for the time that a program went on after an error that it wrote a line of: a
+// server writes such lines in health, and may end for something that it does not write.
+func (v *View) afterwards(c evidence.Confidence, gap int64, most evidence.Confidence) evidence.Confidence {
+	if gap > 2*second && v.text.final == nil {
+		return capped(c, most)
+	}
+	return c
+}
+
 // capped is a confidence that is no better than most.
 func capped(c, most evidence.Confidence) evidence.Confidence {
 	if c.Rank() > most.Rank() {

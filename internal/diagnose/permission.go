@@ -146,7 +146,7 @@ func (v *View) forbiddenBy(e evidence.Errno) forbidden {
 	case f.call == nil:
 		f.l.conf = ""
 	case f.named && how == toldLast && f.l.gap <= window:
-		f.l.conf = evidence.Certain
+		f.l.conf = v.afterwards(evidence.Certain, f.l.gap, evidence.Possible)
 	case f.named && how == toldEarlier && f.l.gap <= window:
 		f.l.conf = evidence.Likely
 	case f.l.conf == "":

@@ -123,6 +123,8 @@ var files = []Scenario{
 	{Name: "file-search-path", Kind: NearMiss, Why: "found in the second place; then it cannot be read as what it should be",
 		Cmd:   []string{"python3", "-c", "import sys\nfor d in ('etc', 'share', '.'):\n    try:\n        f = open(d + '/app.json'); break\n    except OSError: pass\nprint('app.json: line 3: cannot read the value', file=sys.stderr)\nsys.exit(2)"},
 		Files: map[string]string{"app.json": "{"}, Exit: 2, Cause: "exit-error", Never: []string{"file-missing"}},
+	{Name: "file-served-then-exit", Kind: Pair, Why: "a server logs a file that nobody has; seconds later it ends for a reason that it does not tell",
+		Cmd: []string{"python3", "-c", "import sys,time\ntry: open('/srv/favicon.ico')\nexcept OSError as e: print('GET /favicon.ico:', e, file=sys.stderr)\ntime.sleep(3)\nsys.exit(9)"}, Exit: 9, Cause: "exit-error", Or: []string{"file-missing"}, NoWords: []string{"certain", "likely"}},
 	{Name: "file-words-alone", Kind: NearMiss, Why: "a server's answer names a file; nothing here was missing", Cmd: []string{"sh", "-c", "echo 'remote: /srv/x.tar: No such file or directory' >&2; exit 1"}, Exit: 1, Cause: "exit-error", Never: []string{"file-missing"}},
 	{Name: "file-then-null", Kind: Pair, Why: "an optional file is not there; a null pointer later is the death", Cmd: []string{"python3", "-c", "import ctypes\ntry: open('optional.ini')\nexcept OSError: pass\nctypes.string_at(0)"}, Exit: 139, Cause: "invalid-access", Or: []string{"stack-overflow"}, Never: []string{"file-missing"}},
 
