@@ -261,7 +261,7 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 	case v.How == endFault:
 		// A result that was not checked: NULL is used right after the refusal.
 		f := v.Fault
-		if f == nil || !isLast || own > atOnce || !nullPage(f) {
+		if f == nil || !isLast || own > atOnce || kind == mappings && own > second/100 || !nullPage(f) { // memory is used as soon as it is had
 			return ""
 		}
 		if inStdio(f.Trace) {
