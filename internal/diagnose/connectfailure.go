@@ -57,7 +57,7 @@ func ruleConnectFailure(v *View) *evidence.Finding {
 		title, sum, advice := p.words(v, gap)
 		best, bestOf = &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(ev, v.deathAt()...), Advice: advice}, p
 	}
-	if best == nil && v.Code == 124 && v.runs("timeout") {
+	if best == nil && v.Code == 124 && v.runs("timeout") && v.text.final == nil {
 		return v.killedConnecting()
 	}
 	if best == nil && v.unseen(evidence.ECONNREFUSED) {
