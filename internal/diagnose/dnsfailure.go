@@ -19,7 +19,7 @@ var dnsFailure = Cause{
 	Advice:   "Ask the same name server for the same name (dig @SERVER NAME), from the same network namespace; see /etc/resolv.conf and the host line of /etc/nsswitch.conf.",
 	Rule:     ruleDNSFailure,
 	Absent:   absentDNSFailure,
-	Explains: []string{"uncaught-error", "assertion", "exit-error"},
+	Explains: []string{"uncaught-error", "assertion", "exit-error", "connect-failure"},
 }
 
 func ruleDNSFailure(v *View) *evidence.Finding {
