@@ -50,6 +50,10 @@ func madeBuffers() []madeCase {
 
 	// accept-overflow
 	add("accept-overflow/positive-health", "accept-overflow likely", mk("/srv/cart").at(58, never, listener(true, 3)).at(59.6, never, listener(true, 9)).stderr("health check of own port 8080 timed out\n").exits(1))
+	dead := listener(true, 12)
+	dead.Sockets[0].AtDeath, dead.ByState, dead.Count = true, nil, 0
+	client := &e.Sockets{Telling: 1, Sockets: []e.Socket{{FD: 5, Protocol: e.FDTCP, State: "SYN_SENT", Peer: "127.0.0.1:8080", Inode: 78, Retransmits: 1, Signs: []string{e.SignRetransmits}, AtDeath: true}}}
+	add("accept-overflow/positive-seen-at-death", "accept-overflow likely", mk("/srv/cart").at(59.999, never, dead).at(59.999, never, client).stderr("health check of own port 8080 timed out\n").exits(1))
 	add("accept-overflow/positive-child", "accept-overflow likely", mk("/srv/cart").of(59.6, 4300, never, "gunicorn", listener(true, 9)).stderr("gunicorn did not answer within 5 s, giving up\n").exits(1))
 	add("accept-overflow/positive-own-connect", "accept-overflow certain", mk("/srv/cart").at(59.6, never, listener(true, 9)).fails(tid, true, call(0.3, "connect", e.ETIMEDOUT, 9, "127.0.0.1:8080")).stderr("self test failed: Connection timed out\n").exits(1))
 	add("accept-overflow/positive-unix", "accept-overflow certain", mk("/srv/cart").fails(tid, true, call(0.3, "connect", e.EAGAIN, 9, "/run/php-fpm.sock")).stderr("connect to php-fpm: Resource temporarily unavailable\n").exits(1))
@@ -90,6 +94,13 @@ func madeBuffers() []madeCase {
 	// send-stalled
 	add("send-stalled/positive-alarm", "send-stalled certain", mk("/srv/cart").at(59, never, deafPeer(4*second, 3)).dies(inSyscall("__send")))
 	add("send-stalled/positive-eagain", "send-stalled certain", mk("/srv/cart").at(59, never, deafPeer(4*second, 3)).fails(tid, true, call(0.3, "sendto", e.EAGAIN, 7, "")).stderr("send: Resource temporarily unavailable\n").exits(1))
+	dying := deafPeer(0, 1)
+	dying.Sockets[0].AtDeath, dying.ByState, dying.Count = true, nil, 0
+	add("send-stalled/positive-gave-up-at-once", "send-stalled likely", mk("/srv/cart").at(59.999, never, dying).stderr("feed to client: Resource temporarily unavailable\n").exits(1))
+	queued := deafPeer(0, 1)
+	queued.Sockets[0].AtDeath, queued.Sockets[0].SendWindow, queued.Sockets[0].Unacked, queued.Sockets[0].Signs = true, 65536, 2, []string{e.SignSendFull}
+	add("send-stalled/positive-refused-once", "send-stalled likely", mk("/srv/cart").at(59.999, never, queued).stderr("feed to client: Resource temporarily unavailable\n").exits(1))
+	add("send-stalled/near-miss-fast-sender-forks", "exit-error certain", mk("/srv/cart").at(59.999, never, queued).stderr("fork: Resource temporarily unavailable\n").exits(1))
 	add("send-stalled/positive-deadline", "send-stalled likely", mk("/srv/cart").at(59, never, deafPeer(4*second, 30)).stderr(goTimeout).exits(1))
 	add("send-stalled/positive-watchdog", "send-stalled likely", mk("/srv/cart").at(59, never, deafPeer(4*second, 30)).stderr("publisher is stuck, no record was sent for 3 s\n").exits(1))
 	add("send-stalled/positive-only-connection", "send-stalled likely", mk("/srv/cart").at(59, never, deafPeer(4*second, 1)).stderr("operation timed out\n").exits(1))

@@ -45,6 +45,8 @@ func ruleSendStalled(v *View) *evidence.Finding {
 	for _, s := range v.socketsAtEnd(v.own) {
 		if stalled(s.Socket) {
 			full = append(full, s)
+		} else if f := v.refusedAtOnce(&s); f != nil {
+			return f
 		}
 	}
 	if len(full) == 0 || v.asked >= 0 {
@@ -91,6 +93,22 @@ func ruleSendStalled(v *View) *evidence.Finding {
 		}
 	}
 	return nil
+}
+
+// refusedAtOnce is a program that takes a single EAGAIN for an error: its send queue was full as it ended,
+// whether or not the peer would have read on.
+func (v *View) refusedAtOnce(s *socketAt) *evidence.Finding {
+	if !s.AtDeath || s.State == "LISTEN" || s.Retransmits > 0 || !slices.Contains(s.Signs, evidence.SignSendFull) || !v.endsItself() || !v.saysBlocked(s) ||
+		v.namesAnother(evidence.EAGAIN) {
+		return nil
+	}
+	to := "its peer"
+	if s.Peer != "" {
+		to = plain(s.Peer, 80)
+	}
+	return &evidence.Finding{Confidence: evidence.Likely, Title: "a full send queue", Evidence: append([]int{s.at}, v.deathAt()...),
+		Summary: fmt.Sprintf("The send queue to %s on descriptor %d was full (%s, the buffer is %s) when it %s; its last words: %s.", to, s.FD, bytesOf(s.SendMemory), bytesOf(s.SendBuf), v.endWords(), quoteLine(v.lastWords())),
+		Advice:  "EAGAIN of a non-blocking send is no error: wait with poll() until there is room, with a bound in time, and send the rest then."}
 }
 
 const stalledTitle = "a peer that stopped reading"
@@ -207,16 +225,28 @@ var (
 var blockWords = compile(`(?i)\b(would block|wouldblock|EWOULDBLOCK|EAGAINWaitWritable|WantWrite\w*|back-?pressure|(send|write|output) (queue|buffer)\w* (is )?(full|exceeded|overflow\w*|limit)|too slow|slow (client|consumer|reader|subscriber|peer))\b`,
 	`(?i)\b(not|n't) (keep\w* up|take|read|drain\w*|consum\w*)\b`)
 
-// speaksOfSending says whether the last words are of a send that did not get on.
-func (v *View) speaksOfSending(s *socketAt) bool {
+// saysBlocked says whether the last words are of a send that would have had to wait.
+func (v *View) saysBlocked(s *socketAt) bool {
 	words := v.lastWords()
 	whole := words
 	if v.text.final != nil {
 		whole = v.text.final.whole
 	}
-	would := mentions(words, errnoWords[evidence.EAGAIN]...) || reported(words, blockWords)
-	if would && s.sure(v) && (v.stood(s) >= second/10 || s.AtDeath) && !reported(whole, compile(`(?i)\b(fork\w*|clone|spawn\w*|thread\w*|locks?|flock)\b`)) {
+	return (mentions(words, errnoWords[evidence.EAGAIN]...) || reported(words, blockWords)) && s.sure(v) && (v.stood(s) >= second/10 || s.AtDeath) &&
+		!reported(whole, notSend)
+}
+
+var notSend = compile(`(?i)\b(fork\w*|clone|spawn\w*|thread\w*|locks?|flock)\b`)
+
+// speaksOfSending says whether the last words are of a send that did not get on.
+func (v *View) speaksOfSending(s *socketAt) bool {
+	if v.saysBlocked(s) {
 		return true
+	}
+	words := v.lastWords()
+	whole := words
+	if v.text.final != nil {
+		whole = v.text.final.whole
 	}
 	if !v.saysWaited() && !v.dumpsHung() {
 		return false

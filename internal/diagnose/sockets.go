@@ -35,30 +35,51 @@ func (s *socketAt) sure(v *View) bool {
 func (v *View) stood(s *socketAt) int64 { return max(0, v.End-s.boot) + s.FullNanos }
 
 // socketsAtEnd gives the sockets that showed a sign when the culprit ended: those of the last samples
-// of the processes that match. Where they had recovered, a sample without sockets says so.
+// of the processes that match, and those seen as a process ended, each in an observation of its own.
+// Where they had recovered, a sample without sockets says so.
 func (v *View) socketsAtEnd(match func(pid int32) bool) (out []socketAt) {
 	last := map[int32]int{}
-	for i := range ofPID[*evidence.Sockets](v, 0) {
-		if o := &v.Case.Timeline[i]; match(o.PID) && o.BootNanos <= v.End {
-			last[o.PID] = i
-		}
-	}
-	var at []int
-	for _, i := range last {
-		at = append(at, i)
-	}
-	slices.Sort(at)
-	for _, i := range at {
+	var pids []int32
+	var dying []socketAt
+	for i, s := range ofPID[*evidence.Sockets](v, 0) {
 		o := &v.Case.Timeline[i]
-		s, ok := o.Detail.(*evidence.Sockets)
-		if !ok || v.End-o.BootNanos > sampled {
+		if !match(o.PID) {
+			continue
+		}
+		if len(s.Sockets) > 0 && s.Sockets[0].AtDeath {
+			for k := range s.Sockets {
+				dying = append(dying, socketAt{&s.Sockets[k], i, min(o.BootNanos, v.End), o.PID, s})
+			}
+			continue
+		}
+		if o.BootNanos > v.End {
+			continue
+		}
+		if _, ok := last[o.PID]; !ok {
+			pids = append(pids, o.PID)
+		}
+		last[o.PID] = i
+	}
+	slices.Sort(pids)
+	for _, pid := range pids {
+		i := last[pid]
+		s, ok := v.Case.Timeline[i].Detail.(*evidence.Sockets)
+		if !ok || v.End-v.boot(i) > sampled {
 			continue
 		}
 		for k := range s.Sockets {
-			out = append(out, socketAt{&s.Sockets[k], i, o.BootNanos, o.PID, s})
+			x := socketAt{&s.Sockets[k], i, v.boot(i), pid, s}
+			dying = slices.DeleteFunc(dying, func(d socketAt) bool {
+				same := d.pid == pid && d.Inode == x.Inode && d.Inode != 0
+				if same {
+					x.Socket, x.at, x.boot = d.Socket, d.at, d.boot
+				}
+				return same
+			})
+			out = append(out, x)
 		}
 	}
-	return out
+	return append(out, dying...)
 }
 
 func anyPID(int32) bool { return true }

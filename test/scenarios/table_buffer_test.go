@@ -138,6 +138,8 @@ var buffers = []Scenario{
 		Exit: 4, Cause: "send-stalled", Beside: []string{"connection-loss"}, Confidence: likelyUp, Words: []string{"127.0.0.1:9041"}},
 	{Name: "c-tries", Why: "non-blocking: after thirty refusals it gives up", Cmd: []string{"c:send-stalled/stream.c", "9042", "tries"}, NetNS: true, Do: mute("9042"),
 		Exit: 4, Cause: "send-stalled", Beside: []string{"connection-loss"}, Confidence: likelyUp, Words: []string{"127.0.0.1:9042"}},
+	{Name: "c-refused-once", Why: "non-blocking: a single EAGAIN is taken for an error", Cmd: []string{"c:send-stalled/stream.c", "9057", "once"}, NetNS: true, Do: mute("9057"),
+		Exit: 4, Cause: "send-stalled", Beside: []string{"connection-loss"}, Confidence: likelyUp, Words: []string{"127.0.0.1:9057"}},
 	{Name: "c-unix-alarm", Why: "a UNIX socket's peer does not read; its own alarm ends it", Cmd: []string{"c:send-stalled/stream.c", "feed.sock", "alarm"}, NetNS: true, Do: mute("feed.sock"),
 		Exit: 142, Cause: "send-stalled", Beside: []string{"connection-loss"}, Confidence: likelyUp, Words: []string{"SIGALRM"}},
 	{Name: "python-timeout", Why: "Python: sendall() with a time limit", Cmd: []string{"py:send-stalled/push.py", "9043"}, NetNS: true, Do: mute("9043"),

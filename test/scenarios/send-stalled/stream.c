@@ -1,5 +1,5 @@
 // Streams records to its only client: stream PORT|PATH MODE. "alarm": SIGALRM after 4 s without progress; "timeo": SO_SNDTIMEO;
-// "tries": non-blocking, and thirty refusals are enough; "polite": waits as long as it takes, then ends well; "crash", "config": then ends badly;
+// "tries": non-blocking, and thirty refusals, or with "once" a single one, are enough; "polite": waits as long as it takes, then ends well; "crash", "config": then ends badly;
 // "slowclient": one client never reads, and it ends for another reason.
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 		setsockopt(c, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
 	}
 	int wait = !strcmp(mode, "polite") || !strcmp(mode, "crash") || !strcmp(mode, "config") || !strcmp(mode, "slowclient");
-	if (wait || !strcmp(mode, "tries"))
+	if (wait || !strcmp(mode, "tries") || !strcmp(mode, "once"))
 		fcntl(c, F_SETFL, fcntl(c, F_GETFL) | O_NONBLOCK);
 	for (int n = 0; n < 1000; n++)
 		for (size_t done = 0; done < sizeof rec;) {
