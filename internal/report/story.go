@@ -166,6 +166,9 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		return nil
 	}
 	var out []row
+	named := func(f *evidence.FailedCall) bool { // by the answer
+		return cited > 0 && f.Path != "" && len(c.Findings) > 0 && strings.Contains(c.Findings[0].Summary, f.Path)
+	}
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
 		if slices.ContainsFunc(c.Timeline, func(r evidence.Observation) bool {
@@ -176,7 +179,7 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		if f.Errno == evidence.EINVAL && strings.HasPrefix(f.Call, "readlink") { // what it looked at is no link
 			continue
 		}
-		if f.Searching() && (cited == 0 || slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return !f.Searching() })) {
+		if f.Searching() && !named(f) && (cited == 0 || slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return named(&f) }) || slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return !f.Searching() })) {
 			continue
 		}
 		score := 40
