@@ -11,7 +11,7 @@ func TestMachineExplains(t *testing.T) {
 	needMachine(t)
 	// The kernel takes the largest of those that it may take: neither this one nor descry.
 	oomScore(t, "-1000")
-	for _, c := range slices.Concat(fileTable, socketMemory) {
+	for _, c := range slices.Concat(fileTable, nodeMemory, socketMemory) {
 		t.Run(c.name, c.run)
 	}
 }
