@@ -397,14 +397,12 @@ int BPF_PROG(dns_refused, struct sock *sk)
 	return 0;
 }
 
-SEC("cgroup_skb/egress")
-int dns_out(struct __sk_buff *skb)
-{
-	return packet(skb, 1);
-}
-
+/*
+ * One program for both directions, since each has to be verified anew. What comes in has come by some
+ * device, loopback among them; what goes out has not.
+ */
 SEC("cgroup_skb/ingress")
-int dns_in(struct __sk_buff *skb)
+int dns_packet(struct __sk_buff *skb)
 {
-	return packet(skb, 0);
+	return packet(skb, !skb->ingress_ifindex);
 }

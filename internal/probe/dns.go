@@ -33,35 +33,28 @@ var dnsProbe = &Probe{
 }
 
 // dnsLoaded are loaded with the others and attached when there is a leaf.
-type dnsLoaded struct{ out, in *ebpf.Program }
+type dnsLoaded struct{ packet *ebpf.Program }
 
 const dnsErrors = "dns_refused" // attached as the others are
 
 func (p *dnsLoaded) Close() {
 	if p != nil {
-		p.out.Close()
-		p.in.Close()
+		p.packet.Close()
 	}
 }
 
 func loadDNS(e *env) (*group, error) {
-	out, err := e.load(dnsObject, "dns_out")
+	packet, err := e.load(dnsObject, "dns_packet")
 	if err != nil {
-		return nil, err
-	}
-	in, err := e.load(dnsObject, "dns_in")
-	if err != nil {
-		out.Close()
 		return nil, err
 	}
 	errs, err := e.load(dnsObject, dnsErrors)
 	if err != nil {
-		out.Close()
-		in.Close()
+		packet.Close()
 		return nil, err
 	}
 	e.dns.Close() // of a first try to load all
-	e.dns = &dnsLoaded{out, in}
+	e.dns = &dnsLoaded{packet}
 	return &group{
 		attach: func() ([]link.Link, error) {
 			l, err := attach(errs)
@@ -90,11 +83,8 @@ func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
 	if err := s.env.maps["dns_pace"].Put(uint32(0), &pace); err != nil {
 		return nil, err
 	}
-	for _, x := range []struct {
-		at   ebpf.AttachType
-		prog *ebpf.Program
-	}{{ebpf.AttachCGroupInetEgress, s.env.dns.out}, {ebpf.AttachCGroupInetIngress, s.env.dns.in}} {
-		l, err := link.AttachCgroup(link.CgroupOptions{Path: fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), Attach: x.at, Program: x.prog})
+	for _, at := range []ebpf.AttachType{ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetIngress} {
+		l, err := link.AttachCgroup(link.CgroupOptions{Path: fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), Attach: at, Program: s.env.dns.packet})
 		if err != nil {
 			return links, err
 		}

@@ -26,8 +26,7 @@ const (
 	dnsMapLeaves      = "leaves"
 	dnsMapLost        = "lost"
 	dnsMapTree        = "tree"
-	dnsProgDnsIn      = "dns_in"
-	dnsProgDnsOut     = "dns_out"
+	dnsProgDnsPacket  = "dns_packet"
 	dnsProgDnsRefused = "dns_refused"
 	dnsVarNsLevel     = "ns_level"
 )
@@ -74,8 +73,7 @@ type dnsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsProgramSpecs struct {
-	DnsIn      *ebpf.ProgramSpec `ebpf:"dns_in"`
-	DnsOut     *ebpf.ProgramSpec `ebpf:"dns_out"`
+	DnsPacket  *ebpf.ProgramSpec `ebpf:"dns_packet"`
 	DnsRefused *ebpf.ProgramSpec `ebpf:"dns_refused"`
 }
 
@@ -160,15 +158,13 @@ type dnsVariables struct {
 //
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsPrograms struct {
-	DnsIn      *ebpf.Program `ebpf:"dns_in"`
-	DnsOut     *ebpf.Program `ebpf:"dns_out"`
+	DnsPacket  *ebpf.Program `ebpf:"dns_packet"`
 	DnsRefused *ebpf.Program `ebpf:"dns_refused"`
 }
 
 func (p *dnsPrograms) Close() error {
 	return _DnsClose(
-		p.DnsIn,
-		p.DnsOut,
+		p.DnsPacket,
 		p.DnsRefused,
 	)
 }
