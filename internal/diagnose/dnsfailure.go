@@ -20,6 +20,7 @@ var dnsFailure = Cause{
 	Rule:     ruleDNSFailure,
 	Absent:   absentDNSFailure,
 	Explains: []string{"uncaught-error", "assertion", "exit-error", "connect-failure"},
+	Swallows: []string{"connect-failure"}, // to the name server
 }
 
 func ruleDNSFailure(v *View) *evidence.Finding {
