@@ -39,10 +39,8 @@ static __always_inline void find_full(struct full_cgroup *f, struct cgroup_subsy
 	f->used = f->max = 0;
 	f->above = f->pad = 0;
 	f->name[0][0] = f->name[1][0] = 0;
-#pragma unroll
-	for (int i = 0; i < CGROUP_LEVELS; i++) {
-		if (!css)
-			return;
+	/* Not unrolled: each member that is named costs the loader a search of the kernel's types. */
+	for (int i = 0; i < CGROUP_LEVELS && css; i++) {
 		parent = FAR(css, parent);
 		if (!parent) /* the root has no limit */
 			return;
