@@ -143,6 +143,7 @@ static __always_inline void asker(struct event_header *h)
 
 __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u32 size)
 {
+	struct dns_key key; /* Linux 6.1 takes no key out of an argument */
 	struct dns_event *v, *none;
 	struct event_header who = {};
 	__u64 now = bpf_ktime_get_boot_ns(), n = size;
@@ -150,7 +151,8 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 
 	if (!k)
 		return 0;
-	v = bpf_map_lookup_elem(&dns_open, k);
+	key = *k;
+	v = bpf_map_lookup_elem(&dns_open, &key);
 	if (v && v->size == size) {
 		__sync_fetch_and_add(&v->tries, 1);
 		v->last_ns = now;
@@ -162,14 +164,14 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 	none = bpf_map_lookup_elem(&dns_none, &zero);
 	if (!none)
 		return 0;
-	bpf_map_update_elem(&dns_open, k, none, BPF_ANY);
-	v = bpf_map_lookup_elem(&dns_open, k);
+	bpf_map_update_elem(&dns_open, &key, none, BPF_ANY);
+	v = bpf_map_lookup_elem(&dns_open, &key);
 	if (!v) {
 		count_lost(EV_DNS);
 		return 0;
 	}
 	__builtin_memcpy(&v->h, &who, sizeof(who));
-	__builtin_memcpy(&v->key, k, sizeof(*k));
+	__builtin_memcpy(&v->key, &key, sizeof(key));
 	v->h.type = EV_DNS;
 	v->h.size = sizeof(*v);
 	v->first_ns = v->last_ns = v->h.boot_ns = now;
@@ -191,12 +193,14 @@ __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 {
 	struct dns_pace *pace = pace_of();
 	__u64 now = bpf_ktime_get_boot_ns(), took;
+	struct dns_key key; /* Linux 6.1 takes no key out of an argument */
 	struct dns_event *v;
 	bool good, whole;
 
 	if (!k || !pace)
 		return 0;
-	v = bpf_map_lookup_elem(&dns_open, k);
+	key = *k;
+	v = bpf_map_lookup_elem(&dns_open, &key);
 	if (!v || __sync_lock_test_and_set(&v->answered, 1))
 		return 0; /* a second one, or nobody asked */
 	took = now - v->last_ns;
@@ -228,7 +232,7 @@ __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 	}
 	if (whole && bpf_ringbuf_output(&events, v, sizeof(*v), 0))
 		count_lost(EV_DNS);
-	bpf_map_delete_elem(&dns_open, k);
+	bpf_map_delete_elem(&dns_open, &key);
 	return 0;
 }
 
