@@ -46,9 +46,6 @@ const (
 func (f *flight) lookAround() {
 	f.around.nets = map[uint64]*network{}
 	f.around.pids = []int32{f.pid}
-	if f.set != nil {
-		_ = f.set.Sockets(f.observe) // its absence is in the coverage
-	}
 	f.openNetworks()
 }
 

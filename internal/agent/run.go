@@ -80,6 +80,11 @@ func (f *flight) fly() (code int, err error) {
 		defer leaf.Close()
 	}
 	cmd, err := run.Prepare(run.Config{Args: f.cfg.Command, TTY: f.cfg.TTY, Leaf: leaf, Release: true})
+	if err == nil {
+		f.cmd, f.pid = cmd, int32(cmd.PID())
+		f.lookAround()
+		f.groups.sweep(f.pid)
+	}
 	<-loaded
 	if f.set != nil {
 		defer f.set.Close()

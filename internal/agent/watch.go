@@ -82,7 +82,6 @@ func (f *flight) rawTerminal() bool {
 
 // attach points everything that watches at the command, which still waits.
 func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
-	f.cmd, f.pid = cmd, int32(cmd.PID())
 	f.sampler = new(sample.Sampler)
 	f.forecasts = map[int32]*outlook{}
 	for i := range f.judges {
@@ -102,8 +101,6 @@ func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 		f.say("%s", f.whatIsUnseen())
 	}
 	f.begin()
-	f.lookAround()
-	f.groups.sweep(f.pid)
 	f.groups.tell(true, f.observe)
 	if f.set != nil {
 		go f.set.Run(f.observe)

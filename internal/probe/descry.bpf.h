@@ -166,12 +166,22 @@ static __always_inline __u32 leaf_at(struct cgroup *g)
 	return pid ? *pid : 0;
 }
 
+/* plain reads a parameter as a number, which global functions want in place of a pointer. */
+static __always_inline __u64 plain(unsigned long long *param)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), param);
+	return value;
+}
+
 /*
  * owner_of is the main process of the subject that a socket belongs to, 0 where it is a stranger's. A
  * program may make cgroups below its leaf, two in each other at most.
  */
-static __always_inline __u32 owner_of(struct sock *sk)
+__noinline __u32 owner_of(__u64 socket)
 {
+	struct sock *sk = (struct sock *)socket;
 	struct cgroup *g = FAR(sk, sk_cgrp_data.cgroup); /* never NULL; above the root is NULL, which reads as zeros */
 	__u32 pid = leaf_at(g);
 
@@ -205,12 +215,18 @@ static __always_inline void fill(struct event_header *h, __u32 type, __u32 size,
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 
-/* count adds one to k's counter and returns the number before it; ~0 where there was no room. */
-static __always_inline __u64 count(struct count_key *k, __u64 sum)
+/*
+ * count adds one to k's counter and returns the number before it; ~0 where there was no room. As other
+ * functions here it is global: the verifier looks at it once, and not with each caller, which is what
+ * loading takes its time for.
+ */
+__noinline __u64 count(struct count_key *k, __u64 sum)
 {
 	struct count_value zero = {}, *v;
 	__u64 now = bpf_ktime_get_boot_ns();
 
+	if (!k)
+		return ~0ULL;
 	v = bpf_map_lookup_elem(&counts, k);
 	if (!v) {
 		zero.first_ns = now;

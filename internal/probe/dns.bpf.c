@@ -378,13 +378,14 @@ struct {
 } dns_errors SEC(".maps");
 
 SEC("tp_btf/inet_sk_error_report")
-int BPF_PROG(dns_refused, struct sock *sk)
+int BPF_PROG(dns_refused)
 {
+	struct sock *sk = (struct sock *)plain(&ctx[0]);
 	struct dns_key k = {};
 	struct dns_error e = {};
 	__be32 addr;
 
-	if (FAR(sk, __sk_common.skc_dport) != bswap16(PORT_DNS) || !owner_of(sk))
+	if (FAR(sk, __sk_common.skc_dport) != bswap16(PORT_DNS) || !owner_of((__u64)sk))
 		return 0;
 	if (FAR(sk, __sk_common.skc_family) == 2) { /* AF_INET */
 		k.server[10] = k.server[11] = 0xff;

@@ -77,20 +77,11 @@ __noinline int tell(__u64 socket, __u32 owner, __u32 reason, __u32 sending, __s6
 	return 0;
 }
 
-/* plain reads a parameter as a number, which global functions want in place of a pointer. */
-static __always_inline __u64 plain(unsigned long long *param)
-{
-	__u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), param);
-	return value;
-}
-
 SEC("tp_btf/udp_fail_queue_rcv_skb")
 int BPF_PROG(on_udp_fail, int rc)
 {
 	__u64 sk = plain(&ctx[1]);
-	__u32 owner = owner_of((struct sock *)sk);
+	__u32 owner = owner_of(sk);
 
 	if (owner)
 		tell(sk, owner, rc == -ENOBUFS ? DROP_UDP_MEMORY : DROP_BUFFER, 0, 0);
@@ -101,7 +92,7 @@ SEC("tp_btf/sock_rcvqueue_full")
 int BPF_PROG(on_queue_full)
 {
 	__u64 sk = plain(&ctx[0]);
-	__u32 owner = owner_of((struct sock *)sk);
+	__u32 owner = owner_of(sk);
 
 	if (owner)
 		tell(sk, owner, DROP_BUFFER, 0, 0);
@@ -114,7 +105,7 @@ int BPF_PROG(on_exceed)
 {
 	__u64 sk = plain(&ctx[0]);
 	struct proto___buf *prot = (struct proto___buf *)plain(&ctx[1]);
-	__u32 owner = owner_of((struct sock *)sk), reason = DROP_SOCKET_MEMORY;
+	__u32 owner = owner_of(sk), reason = DROP_SOCKET_MEMORY;
 	__s64 allocated = ctx[2], low = 0;
 	long *mem;
 

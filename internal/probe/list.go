@@ -67,6 +67,7 @@ var All = []*Probe{
 	dnsProbe,
 	dropProbe,
 	socketsProbe,
+	socketEndProbe,
 	sweepProbe,
 	exitProbe,
 }

@@ -18,8 +18,17 @@ var socketsProbe = &Probe{
 	Name: "probe/sockets",
 	Cost: "full queues of sockets, stalled peers and accept queues stay unseen",
 	Ways: []Made{{
-		By: "iter/task", Since: "5.17", Needs: []string{"iter", "tp_btf"},
-		Object: socketsObject, Programs: []string{"on_sockets", "on_socket_end"},
+		By: "iter/task", Since: "5.17", Needs: []string{"iter"},
+		Later: true, Object: socketsObject, Programs: []string{"on_sockets"},
+	}},
+}
+
+var socketEndProbe = &Probe{
+	Name: "probe/socket-end",
+	Cost: "queues that filled up in the last moments before an end stay unseen",
+	Ways: []Made{{
+		By: "tp_btf/sched_process_exit", Since: "5.17", Needs: []string{"tp_btf"},
+		Object: socketsObject, Programs: []string{"on_socket_end"},
 	}},
 	Events: []Event{{Type: evSockets, Decode: decodeSocketEnd}},
 }

@@ -97,11 +97,12 @@ static __always_inline __u64 tally(void *map, struct tcp_peer *k, __u64 now, __u
 	return __sync_fetch_and_add(&v->n, 1) + 1;
 }
 
-static __always_inline void add(__u32 type, __u32 pid, __u16 what, __s32 err, __u64 sum)
+__noinline int add(__u32 type, __u32 pid, __u32 what, __s32 err, __u64 sum)
 {
 	struct count_key k = {.pid = pid, .type = type, .nr = what, .err = err};
 
 	count(&k, sum);
+	return 0;
 }
 
 static __always_inline void began(struct sock *sk, __u64 key)
@@ -123,38 +124,57 @@ static __always_inline void began(struct sock *sk, __u64 key)
 		count_lost(EV_TCP);
 }
 
+/* What ended, and how. */
+struct tcp_end {
+	__u64 sk; /* struct sock */
+	__u64 now, nanos;
+	__u32 type, pid;
+	__s32 old, err;
+	__u32 ours; /* we connected, and what follows is known */
+	__u32 tid, wait;
+	__u32 pad;
+	char comm[COMM_LEN];
+};
+
 /* ended tells of a connect that failed, or a connection that was lost. */
-static __always_inline void ended(struct sock *sk, __u32 type, __u32 pid, struct tcp_conn *c, int old, int err, __u64 now, __u64 nanos)
+__noinline int ended(struct tcp_end *x)
 {
-	struct tcp_sock *tp = (void *)sk;
-	struct tcp_peer k = {.pid = pid, .type = type, .err = err};
+	struct tcp_peer k = {};
 	struct tcp_event *e;
+	struct tcp_sock *tp;
+	struct sock *sk;
 	__u64 n;
 
+	if (!x)
+		return 0;
+	sk = (struct sock *)x->sk;
+	tp = (struct tcp_sock *)x->sk;
+	k.pid = x->pid;
+	k.type = x->type;
+	k.err = x->err;
+
 	peer_of(&k, sk);
-	n = tally(&tcp_peers, &k, now, nanos);
+	n = tally(&tcp_peers, &k, x->now, x->nanos);
 	if (!n || n > FIRST_WHOLE) {
 		if (!n)
-			count_lost(type);
-		return;
+			count_lost(x->type);
+		return 0;
 	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
-		count_lost(type);
-		return;
+		count_lost(x->type);
+		return 0;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
-	e->h.boot_ns = now;
-	e->h.type = type;
-	e->h.pid = pid;
+	e->h.boot_ns = x->now;
+	e->h.type = x->type;
+	e->h.pid = x->pid;
+	e->h.tid = x->tid;
 	e->h.size = sizeof(*e);
-	if (c) {
-		e->h.tid = c->tid;
-		__builtin_memcpy(e->h.comm, c->comm, sizeof(e->h.comm));
-		e->wait = c->wait;
-	}
+	__builtin_memcpy(e->h.comm, x->comm, sizeof(e->h.comm));
+	e->wait = x->wait;
 	e->family = k.family;
-	e->old_state = old;
+	e->old_state = x->old;
 	e->local_port = __builtin_bswap16(FAR((struct inet_sock *)sk, inet_sport)); /* skc_num is gone already */
 	e->peer_port = k.port;
 	__builtin_memcpy(e->peer, k.addr, sizeof(e->peer));
@@ -162,21 +182,24 @@ static __always_inline void ended(struct sock *sk, __u32 type, __u32 pid, struct
 		BPF_CORE_READ_INTO((__be32 *)e->local, sk, __sk_common.skc_rcv_saddr);
 	else
 		BPF_CORE_READ_INTO((struct in6_addr *)e->local, sk, __sk_common.skc_v6_rcv_saddr);
-	e->err = err;
+	e->err = x->err;
 	e->count = n;
-	e->nanos = nanos;
+	e->nanos = x->nanos;
 	e->sent = FAR(tp, bytes_acked);
 	e->received = FAR(tp, bytes_received);
 	e->resent = FAR(tp, total_retrans);
-	e->accepted = !c;
+	e->accepted = !x->ours;
 	bpf_ringbuf_submit(e, 0);
+	return 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
+int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 {
+	struct sock *sk = (struct sock *)plain(&ctx[0]);
 	struct tcp_sock *tp = (void *)sk;
 	__u64 key = (__u64)sk, now;
+	struct tcp_end x = {};
 	struct tcp_conn *c;
 	__u16 family;
 	__u32 pid, n;
@@ -198,7 +221,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 		bpf_map_delete_elem(&tcp_conns, &key);
 		c = NULL;
 	}
-	pid = c ? c->pid : old == TCP_SYN_SENT ? 0 : owner_of(sk);
+	pid = c ? c->pid : old == TCP_SYN_SENT ? 0 : owner_of(key);
 	if (!pid)
 		return 0;
 	now = bpf_ktime_get_boot_ns();
@@ -216,6 +239,19 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 		return 0;
 	}
 	err = FAR(sk, sk_err);
+	x.sk = (__u64)sk;
+	x.now = now;
+	x.pid = pid;
+	x.type = EV_TCP_LOST;
+	x.old = old;
+	x.err = err;
+	if (c) {
+		x.ours = 1;
+		x.tid = c->tid;
+		x.wait = c->wait;
+		__builtin_memcpy(x.comm, c->comm, sizeof(x.comm));
+		x.nanos = c->made_ns ? now - c->made_ns : 0;
+	}
 	if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
 		add(EV_TCP_LOST, pid, N_CLOSED, 0, FAR(tp, segs_out));
 		n = FAR(tp, total_retrans);
@@ -223,7 +259,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 			add(EV_TCP_LOST, pid, N_RESENT, 0, n);
 		if (!err && FAR((struct inet_connection_sock *)sk, icsk_retransmits) >= UNANSWERED) {
 			add(EV_TCP_LOST, pid, N_STALLED, 0, 0);
-			ended(sk, EV_TCP_LOST, pid, c, old, 0, now, c && c->made_ns ? now - c->made_ns : 0);
+			ended(&x);
 		}
 	}
 	if (new != TCP_CLOSE)
@@ -232,7 +268,9 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 		/* Where nothing was sent connect() itself returns why: no local port, no route. */
 		if (err || FAR(tp, segs_out)) {
 			add(EV_TCP, pid, err ? N_CONNECT_FAILED : N_ABANDONED, err, 0);
-			ended(sk, EV_TCP, pid, c, old, err, now, now - c->start_ns);
+			x.type = EV_TCP;
+			x.nanos = now - c->start_ns;
+			ended(&x);
 		}
 		if (err) {
 			c->err = err;
@@ -242,7 +280,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old, int new)
 	} else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
 		if (err > 0 && err <= EHOSTUNREACH) {
 			add(EV_TCP_LOST, pid, N_LOST, err, 0);
-			ended(sk, EV_TCP_LOST, pid, c, old, err, now, c && c->made_ns ? now - c->made_ns : 0);
+			ended(&x);
 		} else {
 			add(EV_TCP_LOST, pid, N_ABORTED, 0, 0); /* from here: SO_LINGER, unread data */
 		}
