@@ -89,7 +89,8 @@ func (w *walk) along(from, name, dir string) {
 		}
 	}()
 	for i := -1; i < len(parts); i++ { // -1: the root itself
-		next, err := w.root, error(nil)
+		var next int
+		var err error
 		name := "/"
 		if i >= 0 {
 			name = here + "/" + parts[i]

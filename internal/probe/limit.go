@@ -165,7 +165,6 @@ func (r *refusedLimits) whySpawn(d *evidence.LimitRefused, m machine) {
 
 // whyMemory names the limit that refused memory, in the kernel's order of asking.
 func (r *refusedLimits) whyMemory(d *evidence.LimitRefused, args [4]uint64, m machine) {
-	const page = 4096
 	var flags, prot uint64
 	fixed := false
 	shared := false

@@ -37,7 +37,6 @@ type trial struct {
 
 // running is a trial's program.
 type running struct {
-	cmd   *exec.Cmd
 	in    io.WriteCloser
 	pid   int // of the program: what it wrote after "ready", 0: nothing
 	ended chan struct{}
