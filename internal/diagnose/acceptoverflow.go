@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -124,9 +123,9 @@ func (v *View) listenerWords(s *socketAt) string {
 }
 
 // selfWords are how a program speaks of asking itself.
-var selfWords = regexp.MustCompile(`(?i)\b(health\w*|liveness|livez|readiness|readyz|alive|self[- ]?(check|test|probe)\w*|own (port|endpoint|address|server|socket|health\w*)|myself|itself|localhost)\b`)
+var selfWords = newPattern(`(?i)\b(health\w*|liveness|livez|readiness|readyz|alive|self[- ]?(check|test|probe)\w*|own (port|endpoint|address|server|socket|health\w*)|myself|itself|localhost)\b`)
 
-var queueWords = regexp.MustCompile(`(?i)\b(accept|listen\w*|backlog|connection) (queue|backlog)\b|\bbacklog\b`)
+var queueWords = newPattern(`(?i)\b(accept|listen\w*|backlog|connection) (queue|backlog)\b|\bbacklog\b`)
 
 // speaksOf says whether the last words are of an answer that did not come from the program's own
 // listening socket.

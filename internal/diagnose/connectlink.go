@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,8 +15,8 @@ var connectWords = []string{"ailed to connect", "ould not connect", "ouldn't con
 
 // otherTrouble is a last line that speaks of an error, and connection words show that it may be this one's consequence.
 var (
-	otherTrouble = regexp.MustCompile(`(?i)\b(error|errors|fail\w*|fatal|panic|invalid|cannot|can't|could not|unable|denied|missing|not found|abort\w*|exception|unexpected|illegal|corrupt\w*|assert\w*)\b`)
-	ofConnection = regexp.MustCompile(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync)`)
+	otherTrouble = newPattern(`(?i)\b(error|errors|fail\w*|fatal|panic|invalid|cannot|can't|could not|unable|denied|missing|not found|abort\w*|exception|unexpected|illegal|corrupt\w*|assert\w*)\b`)
+	ofConnection = newPattern(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync)`)
 )
 
 // namesPeer says how well words name a peer: 3 its address and port, 2 its path or its address, 1 its port.
@@ -127,7 +126,7 @@ func (v *View) linkConnect(p *failedPeer) (conf evidence.Confidence, gap int64, 
 }
 
 // npmError stands before each line of its last words.
-var npmError = regexp.MustCompile(`^npm (ERR!|error) ?`)
+var npmError = newPattern(`^npm (ERR!|error) ?`)
 
 // spokeOf says whether its last lines come to speak of the failure before they speak of other trouble: a
 // long report may end in frames, a hint, or its own words for the consequence.
@@ -160,10 +159,10 @@ const (
 
 var (
 	// follows is what a program says when it gives up for want of a connection.
-	follows = regexp.MustCompile(`(?i)(connect|reach|refused|timed? ?out|timeout|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|access rights|could not read from remote|initiali[sz]|startup|start up|exiting|shutting down|running on that host)`)
+	follows = newPattern(`(?i)(connect|reach|refused|timed? ?out|timeout|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|access rights|could not read from remote|initiali[sz]|startup|start up|exiting|shutting down|running on that host)`)
 	// livedOn is what it says of one that it can do without.
-	wentOn  = regexp.MustCompile(`(?i)(continu|fall(ing|s)? ?back|ignor|skip|proceed|instead)`) // said behind it
-	livedOn = regexp.MustCompile(`(?i)(\bwarn|continu|fall(ing|s)? ?back|ignor|optional|skip|disabled|\boff\b|without|not yet|later|\binfo\b|\bdebug\b)`)
+	wentOn  = newPattern(`(?i)(continu|fall(ing|s)? ?back|ignor|skip|proceed|instead)`) // said behind it
+	livedOn = newPattern(`(?i)(\bwarn|continu|fall(ing|s)? ?back|ignor|optional|skip|disabled|\boff\b|without|not yet|later|\binfo\b|\bdebug\b)`)
 )
 
 func (v *View) lastTrouble(words []string, p *failedPeer) trouble {

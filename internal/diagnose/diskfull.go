@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,7 +24,7 @@ var diskFull = Cause{
 }
 
 // writing is what a program says of a write that failed without its error.
-var writing = regexp.MustCompile(`(?i)\b(writ\w*|sav(e|ed|ing)|flush\w*|fflush|fsync|sync|clos(e|ing)|fclose|stor(e|ing)|copy\w*|extract\w*|truncat\w*|disk|output|i/o|io|dump\w*|append\w*|commit\w*|rename|mkdir|creat\w*|allocat\w*|storage|persist\w*)\b`)
+var writing = newPattern(`(?i)\b(writ\w*|sav(e|ed|ing)|flush\w*|fflush|fsync|sync|clos(e|ing)|fclose|stor(e|ing)|copy\w*|extract\w*|truncat\w*|disk|output|i/o|io|dump\w*|append\w*|commit\w*|rename|mkdir|creat\w*|allocat\w*|storage|persist\w*)\b`)
 
 func isFull(e evidence.Errno) bool { return e == evidence.ENOSPC || e == evidence.EDQUOT }
 

@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -22,7 +21,7 @@ var fileMissing = Cause{
 }
 
 // absentWords say of a file that it could not be had.
-var absentWords = regexp.MustCompile(`(?i)(not found|does ?n[o']t exist|not exist|missing|no such|unreadable|not readable|not accessible|inaccessible|` +
+var absentWords = newPattern(`(?i)(not found|does ?n[o']t exist|not exist|missing|no such|unreadable|not readable|not accessible|inaccessible|` +
 	`(can ?not|can't|could ?n[o']t|could not|unable to|fail(ed|s|ure)?( to| in)?:?|error|failed while|problem|impossible to|not) ?(in |on |while |when |at )?(open|load|find|read|access|stat|locat|import|includ|chang|chdir|cd |enter|execut|run|start|spawn|creat|writ|sav|delet|remov|renam|mov|copy)\w*|open(ing)?\b.*\bfail|fail(ed|ure)? (opening|loading|reading))`)
 
 func isMissing(c *evidence.FailedCall) bool {

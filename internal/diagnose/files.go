@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,14 +37,14 @@ const (
 )
 
 // followUp is a last line that only concludes from what stands above it.
-var followUp = regexp.MustCompile(`(?i)\b(exit\w*|abort\w*|fail\w*|giv\w+ up|stopp\w*|quit\w*|terminat\w*|shut\w*|unable|could not|couldn't|cannot|can't|usage|try|hint|see|logs?|status|more information|compilation|error \d+|not (started|saved|written|loaded|opened)|removing|cleaning|previous errors?|unexpected|broken pipe|connection reset|hung up|disconnected|code \d+)\b|^\s*(at |in |from |\^|\.\.\.|\d+:)`)
+var followUp = newPattern(`(?i)\b(exit\w*|abort\w*|fail\w*|giv\w+ up|stopp\w*|quit\w*|terminat\w*|shut\w*|unable|could not|couldn't|cannot|can't|usage|try|hint|see|logs?|status|more information|compilation|error \d+|not (started|saved|written|loaded|opened)|removing|cleaning|previous errors?|unexpected|broken pipe|connection reset|hung up|disconnected|code \d+)\b|^\s*(at |in |from |\^|\.\.\.|\d+:)`)
 
 // closingLine is a line that adds nothing: the end of a report, figures, a piece of source.
-var closingLine = regexp.MustCompile(`(?i)^([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
+var closingLine = newPattern(`(?i)^([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
 	`error is not recoverable: exiting now|(collect2: )?error: ld returned \d exit status|.* error \d+|stop)\W*$|due to previous errors|^\s*\d+\+\d+ records |^\d+ bytes .*copied|^\s*\d*\s*\|\s|^\s*[~^]+\s*$|^\s*\|`)
 
 // warned is a line that its writer takes for no more than a warning.
-var warned = regexp.MustCompile(`(?i)\b(warn(ing)?|notice|info|debug|note|ignor(ed|ing)|skipp?(ed|ing)|optional|continuing|fall(ing)? ?back|default(s)?( instead)?)\b`)
+var warned = newPattern(`(?i)\b(warn(ing)?|notice|info|debug|note|ignor(ed|ing)|skipp?(ed|ing)|optional|continuing|fall(ing)? ?back|default(s)?( instead)?)\b`)
 
 // endLines gives the last lines of each stream, the last first, at most n.
 func (v *View) endLines(n int) (out [][]string) {

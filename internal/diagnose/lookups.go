@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -158,7 +157,7 @@ func (s *sought) try() []lookup {
 	return s.failed[from:]
 }
 
-var resolving = regexp.MustCompile(`(?i)\b(lookup|resol(v|ution)\w*|getaddrinfo|gethostby\w*|dns|hostname|host name|name ?server)\b|:53\b`)
+var resolving = newPattern(`(?i)\b(lookup|resol(v|ution)\w*|getaddrinfo|gethostby\w*|dns|hostname|host name|name ?server)\b|:53\b`)
 
 // quotes says whether s has the name as a word of its own, in one of its forms.
 func (s *sought) quotedIn(said string) bool {

@@ -3,32 +3,31 @@ package diagnose
 import (
 	"cmp"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
 var (
-	osDebug    = regexp.MustCompile(`(?:Os|Custom) \{ .*?\}`)
-	sourceLine = regexp.MustCompile(`\S+:\d+:(?:in |\s|$)|^\S+\.rb: `)
-	goNet      = regexp.MustCompile(`\b(dial|listen|read|write|accept) (?:tcp|udp|unix|unixgram|unixpacket|ip)[46]? (?:\S+->)?(\S+?): `)
-	called     = regexp.MustCompile(`\b(open|openat|read|write|mkdir|stat|lstat|chmod|chown|remove|rename|unlink|unlinkat|fork/exec|exec|chdir|truncate|readlink|symlink|link|readdirent|scandir|access|spawn|connect|bind|listen|accept|socket|mmap|fsync|copyfile|opendir|rmdir)(?:\(2\))?[ :(]`)
-	pathName   = regexp.MustCompile(`(?:^|[\s('"‘“\[=])((?:[a-z]+://)?/[^\s'"’”()\[\],]*[^\s'"’”()\[\],:.])`)
-	quoted     = regexp.MustCompile(`['"‘“]([^'"’”]{1,1000})['"’”]`)
-	rubyPath   = regexp.MustCompile(` @ \w+ - (.+?)(?: \(Errno::\w+\))?$`)
-	javaPath   = regexp.MustCompile(`(?:^|: )([^:]+?) \($`)
-	nioPath    = regexp.MustCompile(`java\.nio\.file\.\w+Exception: (.+?)(?:: |$)`)
-	goPath     = regexp.MustCompile(`\b(open|read|write|mkdir|stat|lstat|chmod|chown|remove|unlinkat|fork/exec|chdir|truncate|readlink|fsync|readdirent) (\S[^:]*): $`)
-	phpPath    = regexp.MustCompile(`\b\w+\(([^)]+)\): `)
-	address    = regexp.MustCompile(`(?:^|[\s('"/>=])(\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}|:::\d{1,5})\b`)
-	pyPair     = regexp.MustCompile(`\('([^']+)', (\d{1,5})`)
-	forPort    = regexp.MustCompile(`(?:for|to|connect to) "?([\w.:-]+?)"? port (\d{1,5})`)
-	devTCP     = regexp.MustCompile(`/dev/(?:tcp|udp)/([^/\s]+)/(\d{1,5})`)
-	hostPort   = regexp.MustCompile(`\b((?:[a-zA-Z0-9_-]+\.)*[a-zA-Z][a-zA-Z0-9_-]*):(\d{1,5})\b`)
-	hostName   = regexp.MustCompile(`(?:UnknownHostException: |ENOTFOUND |EAI_AGAIN |ESERVFAIL |lookup |getaddrinfo (?:for )?|[Rr]esolve (?:host(?:name)?(?: address)?:? )?['"‘“]?|host name "|Bad hostname '|bad address '|[Uu]nknown host:? |host not found in upstream "|server host ')([A-Za-z0-9_][A-Za-z0-9_.-]*)`)
-	hostBefore = regexp.MustCompile(`(?:^|[ :"'])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.[A-Za-z][A-Za-z0-9_-]*): (?:Name |Temporary|No address)`)
-	dotNetHost = regexp.MustCompile(`\(([\w.-]+):(\d{1,5})\)`)
+	osDebug    = newPattern(`(?:Os|Custom) \{ .*?\}`)
+	sourceLine = newPattern(`\S+:\d+:(?:in |\s|$)|^\S+\.rb: `)
+	goNet      = newPattern(`\b(dial|listen|read|write|accept) (?:tcp|udp|unix|unixgram|unixpacket|ip)[46]? (?:\S+->)?(\S+?): `)
+	called     = newPattern(`\b(open|openat|read|write|mkdir|stat|lstat|chmod|chown|remove|rename|unlink|unlinkat|fork/exec|exec|chdir|truncate|readlink|symlink|link|readdirent|scandir|access|spawn|connect|bind|listen|accept|socket|mmap|fsync|copyfile|opendir|rmdir)(?:\(2\))?[ :(]`)
+	pathName   = newPattern(`(?:^|[\s('"‘“\[=])((?:[a-z]+://)?/[^\s'"’”()\[\],]*[^\s'"’”()\[\],:.])`)
+	quoted     = newPattern(`['"‘“]([^'"’”]{1,1000})['"’”]`)
+	rubyPath   = newPattern(` @ \w+ - (.+?)(?: \(Errno::\w+\))?$`)
+	javaPath   = newPattern(`(?:^|: )([^:]+?) \($`)
+	nioPath    = newPattern(`java\.nio\.file\.\w+Exception: (.+?)(?:: |$)`)
+	goPath     = newPattern(`\b(open|read|write|mkdir|stat|lstat|chmod|chown|remove|unlinkat|fork/exec|chdir|truncate|readlink|fsync|readdirent) (\S[^:]*): $`)
+	phpPath    = newPattern(`\b\w+\(([^)]+)\): `)
+	address    = newPattern(`(?:^|[\s('"/>=])(\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}|:::\d{1,5})\b`)
+	pyPair     = newPattern(`\('([^']+)', (\d{1,5})`)
+	forPort    = newPattern(`(?:for|to|connect to) "?([\w.:-]+?)"? port (\d{1,5})`)
+	devTCP     = newPattern(`/dev/(?:tcp|udp)/([^/\s]+)/(\d{1,5})`)
+	hostPort   = newPattern(`\b((?:[a-zA-Z0-9_-]+\.)*[a-zA-Z][a-zA-Z0-9_-]*):(\d{1,5})\b`)
+	hostName   = newPattern(`(?:UnknownHostException: |ENOTFOUND |EAI_AGAIN |ESERVFAIL |lookup |getaddrinfo (?:for )?|[Rr]esolve (?:host(?:name)?(?: address)?:? )?['"‘“]?|host name "|Bad hostname '|bad address '|[Uu]nknown host:? |host not found in upstream "|server host ')([A-Za-z0-9_][A-Za-z0-9_.-]*)`)
+	hostBefore = newPattern(`(?:^|[ :"'])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.[A-Za-z][A-Za-z0-9_-]*): (?:Name |Temporary|No address)`)
+	dotNetHost = newPattern(`\(([\w.-]+):(\d{1,5})\)`)
 )
 
 // operands takes from a line what it says of the call.
@@ -63,7 +62,7 @@ func (r *claim) operands(line string, h hit) {
 	}
 	for _, f := range []struct {
 		in string
-		re *regexp.Regexp
+		re pattern
 	}{{line, nioPath}, {line, rubyPath}} {
 		if m := f.re.FindStringSubmatch(f.in); m != nil {
 			r.path = m[1]
@@ -147,15 +146,15 @@ func (r *claim) setAddr(host, port string) {
 	}
 }
 
-func lastMatch(re *regexp.Regexp, s string) []string {
-	all := re.FindAllStringSubmatch(s, -1)
+func lastMatch(re pattern, s string) []string {
+	all := re().FindAllStringSubmatch(s, -1)
 	if len(all) == 0 {
 		return nil
 	}
 	return all[len(all)-1]
 }
 
-var nodeField = regexp.MustCompile(`^\s+(syscall|path|address|hostname|port): '?([^',]*)'?,?$`)
+var nodeField = newPattern(`^\s+(syscall|path|address|hostname|port): '?([^',]*)'?,?$`)
 
 // nodeFields adds the fields that Node.js prints behind an error.
 func nodeFields(out []claim, line string) {

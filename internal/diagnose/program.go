@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -92,11 +91,11 @@ var startFailure = Cause{
 }
 
 var (
-	notFound = regexp.MustCompile(`^(?:.*: )?(?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found$`)
-	symbol   = regexp.MustCompile(`symbol lookup error: ([^:]+): (undefined symbol: \S+)`)
-	version  = regexp.MustCompile("^(?:[^:]+: )?([^:\\s]+): version [`'](\\S+)' not found \\(required by")
-	loader   = regexp.MustCompile(`error while loading shared libraries: ([^:]+): (.*)$`)
-	missing  = regexp.MustCompile(`^(?:Error loading shared library|Error relocating) ([^:]+): (.*)$`) // musl
+	notFound = newPattern(`^(?:.*: )?(?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found$`)
+	symbol   = newPattern(`symbol lookup error: ([^:]+): (undefined symbol: \S+)`)
+	version  = newPattern("^(?:[^:]+: )?([^:\\s]+): version [`'](\\S+)' not found \\(required by")
+	loader   = newPattern(`error while loading shared libraries: ([^:]+): (.*)$`)
+	missing  = newPattern(`^(?:Error loading shared library|Error relocating) ([^:]+): (.*)$`) // musl
 )
 
 func startWords(e evidence.Errno, cmd string) (sum, advice string) {

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -192,15 +191,15 @@ func (t *trace) heads() []string {
 }
 
 var (
-	makesProcess = regexp.MustCompile(`(?i)\b(fork|vfork|clone3?|spawn|pthread_create|create_thread|create thread|Cannot run program|_fork_exec)\b`)
-	shellLine    = regexp.MustCompile(`^(?:[^\s:]+: (?:line )?\d+: |(?:-|\S*/)?(?:ba|da|k|z|a)?sh: |\S+\.sh: )`)
+	makesProcess = newPattern(`(?i)\b(fork|vfork|clone3?|spawn|pthread_create|create_thread|create thread|Cannot run program|_fork_exec)\b`)
+	shellLine    = newPattern(`^(?:[^\s:]+: (?:line )?\d+: |(?:-|\S*/)?(?:ba|da|k|z|a)?sh: |\S+\.sh: )`)
 	// dash's builtins say so of any write that failed.
-	anyWrite  = regexp.MustCompile(`: (?:echo|printf): I/O error$`)
-	phpLine   = regexp.MustCompile(`^(?:PHP )?(?:Warning|Notice|Fatal error|Recoverable fatal error):\s+.* in \S+ on line \d+$`)
-	goLogLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:\S+\.go:\d+: )?`)
-	named     = regexp.MustCompile(`^[^\s:"'{}\[\]=]{1,60}(?:\[\d+\])?: `) // "cp: …", "sshd[12]: …"
-	stamped   = regexp.MustCompile(`^\W*\d{2,4}[-/:.]\d\d[-/:.]\d\d`)
-	goLookup  = regexp.MustCompile(`\blookup (\S+?)(?: on (\S+))?: `)
+	anyWrite  = newPattern(`: (?:echo|printf): I/O error$`)
+	phpLine   = newPattern(`^(?:PHP )?(?:Warning|Notice|Fatal error|Recoverable fatal error):\s+.* in \S+ on line \d+$`)
+	goLogLine = newPattern(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:\S+\.go:\d+: )?`)
+	named     = newPattern(`^[^\s:"'{}\[\]=]{1,60}(?:\[\d+\])?: `) // "cp: …", "sshd[12]: …"
+	stamped   = newPattern(`^\W*\d{2,4}[-/:.]\d\d[-/:.]\d\d`)
+	goLookup  = newPattern(`\blookup (\S+?)(?: on (\S+))?: `)
 )
 
 // langOf tells from a single line who words it so; "" where nobody in particular does, as loggers do not.

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -267,7 +266,7 @@ func (v *View) speaksOfSending(s *socketAt) bool {
 }
 
 // sendFrame is a call that sends, in a report's quoted source or frames.
-var sendFrame = regexp.MustCompile(`(?i)\b(sendall|send|sendto|sendmsg|socketWrite0?|write|writeBytes|flush|write_nonblock|sendfile)\b\(`)
+var sendFrame = newPattern(`(?i)\b(sendall|send|sendto|sendmsg|socketWrite0?|write|writeBytes|flush|write_nonblock|sendfile)\b\(`)
 
 // dumpsHung says whether the last words are the stacks that Python's faulthandler dumps of what hangs.
 func (v *View) dumpsHung() bool {

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -164,7 +163,7 @@ func (v *View) lastWords() string {
 	return v.text.lastLine()
 }
 
-var closing = regexp.MustCompile(`(?i)^.{0,50}\b(shutting down|going down|exit(ing|s|ed)?|quitting|aborting|stopping|stopped|terminating|goodbye|bye)\b.{0,20}$`)
+var closing = newPattern(`(?i)^.{0,50}\b(shutting down|going down|exit(ing|s|ed)?|quitting|aborting|stopping|stopped|terminating|goodbye|bye)\b.{0,20}$`)
 
 // namesAnother says whether the last words name an error that the kernel returned to the culprit, other
 // than the given ones: then that is what it ended for.
@@ -186,7 +185,7 @@ func (v *View) namesAnother(but ...evidence.Errno) bool {
 	return false
 }
 
-func reported(s string, patterns []*regexp.Regexp) bool {
+func reported(s string, patterns []pattern) bool {
 	for _, p := range patterns {
 		if p.MatchString(s) {
 			return true
@@ -227,9 +226,9 @@ var waitWords = compile(
 	`(?i)\btoo (slow|long)\b`,
 )
 
-func compile(patterns ...string) (out []*regexp.Regexp) {
+func compile(patterns ...string) (out []pattern) {
 	for _, p := range patterns {
-		out = append(out, regexp.MustCompile(p))
+		out = append(out, newPattern(p))
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +23,7 @@ type lines struct {
 
 const maxText = 256 << 10
 
-var escapes = regexp.MustCompile("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\-_])")
+var escapes = newPattern("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\-_])")
 
 func split(b []byte) []string {
 	if len(b) > maxText {
@@ -140,7 +139,7 @@ func epilogue(s string) bool {
 }
 
 // nativeFrame is a line of Node.js' native backtrace.
-var nativeFrame = regexp.MustCompile(`^\d+: (0x)?[0-9a-f]{6,} `)
+var nativeFrame = newPattern(`^\d+: (0x)?[0-9a-f]{6,} `)
 
 // met says whether the kernel returned that error to the culprit shortly before its end, or whether
 // nobody knows.
@@ -170,7 +169,7 @@ const (
 
 // consequence is what a program makes of an error that it does not name: it could not resolve,
 // open, load or connect, or used what it did not get.
-var consequence = regexp.MustCompile(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|unreachable|refused|offline|backend|upstream|listen\w*|bind\w*|ports?|address\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
+var consequence = newPattern(`(?i)\b(resol\w*|getaddrinfo|gaierror|lookup|name or service|name resolution|open\w*|connect\w*|unreachable|refused|offline|backend|upstream|listen\w*|bind\w*|ports?|address\w*|load\w*|import\w*|modules?|socket\w*|sockets|pipe|fork|spawn|ssl\w*|tls|certificates?|database|unavailable|i/o|ioerror|oserror|nil pointer|NullPointerException|null|NoneType|undefined|streams?|resource|handle|fread|fwrite|fgets|descriptors?)\b`)
 
 // names says whether the last words name an error by one of words. Another error that they name
 // counts where the kernel saw it as well: programs put their own words to things.

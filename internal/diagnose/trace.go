@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -109,11 +108,11 @@ func (t *trace) fits(v *View) bool {
 }
 
 var (
-	goHeader  = regexp.MustCompile(`^(panic|fatal error|runtime/cgo): (.*)$`)
-	goroutine = regexp.MustCompile(`^(goroutine \d+ .*\[.*\]:|runtime stack:)$`)
-	goFunc    = regexp.MustCompile(`^([^\s(][^\s]*)\(.*\)$`)
-	goFile    = regexp.MustCompile(`^\t(\S.*\.(?:go|s|c)):(\d+)( .*)?$`)
-	goOther   = regexp.MustCompile(`^(created by |\[signal |exit status |\t?panic: |\tgoroutine |rax |rbx |rcx |rdx |rdi |rsi |rbp |rsp |r\d+ |rip |rflags |cs |fs |gs |runtime: |\.\.\.|PC=|m=|sigcode=|goexit|-----|\[originating from|lr |sp |pc |fault |x\d+ |SIG[A-Z]+: |stack: frame=|[0-9a-f]{16}: |\s+7 6 5 4|\s+[<>^!] ?[<>^!]? ?SP)`)
+	goHeader  = newPattern(`^(panic|fatal error|runtime/cgo): (.*)$`)
+	goroutine = newPattern(`^(goroutine \d+ .*\[.*\]:|runtime stack:)$`)
+	goFunc    = newPattern(`^([^\s(][^\s]*)\(.*\)$`)
+	goFile    = newPattern(`^\t(\S.*\.(?:go|s|c)):(\d+)( .*)?$`)
+	goOther   = newPattern(`^(created by |\[signal |exit status |\t?panic: |\tgoroutine |rax |rbx |rcx |rdx |rdi |rsi |rbp |rsp |r\d+ |rip |rflags |cs |fs |gs |runtime: |\.\.\.|PC=|m=|sigcode=|goexit|-----|\[originating from|lr |sp |pc |fault |x\d+ |SIG[A-Z]+: |stack: frame=|[0-9a-f]{16}: |\s+7 6 5 4|\s+[<>^!] ?[<>^!]? ?SP)`)
 )
 
 func parseGo(all []string, i int, cut bool) *trace {
@@ -218,8 +217,8 @@ const (
 )
 
 var (
-	pyFile  = regexp.MustCompile(`^  File "([^"]+)", line (\d+)(?:, in (.+))?$`)
-	pyError = regexp.MustCompile(`^([A-Za-z_][\w.]*)(?:: ?(.*))?$`)
+	pyFile  = newPattern(`^  File "([^"]+)", line (\d+)(?:, in (.+))?$`)
+	pyError = newPattern(`^([A-Za-z_][\w.]*)(?:: ?(.*))?$`)
 )
 
 func parsePython(all []string, i int, _ bool) *trace {
@@ -298,9 +297,9 @@ func parsePython(all []string, i int, _ bool) *trace {
 }
 
 var (
-	javaMain = regexp.MustCompile(`^Exception in thread "([^"]*)" (?:java\.lang\.)?([\w.$]+)(?:: (.*))?$`)
-	javaBare = regexp.MustCompile(`^([a-z][\w]*(?:\.[\w$]+)+(?:Exception|Error|Throwable))(?:: (.*))?$`)
-	javaAt   = regexp.MustCompile(`^\tat ([\w.$/<>@-]+)\(([^)]*)\)`)
+	javaMain = newPattern(`^Exception in thread "([^"]*)" (?:java\.lang\.)?([\w.$]+)(?:: (.*))?$`)
+	javaBare = newPattern(`^([a-z][\w]*(?:\.[\w$]+)+(?:Exception|Error|Throwable))(?:: (.*))?$`)
+	javaAt   = newPattern(`^\tat ([\w.$/<>@-]+)\(([^)]*)\)`)
 )
 
 func parseJava(all []string, i int, _ bool) *trace {
@@ -337,8 +336,8 @@ func parseJava(all []string, i int, _ bool) *trace {
 }
 
 var (
-	nodeError = regexp.MustCompile(`^(?:Uncaught )?((?:[A-Z][\w.]*)?(?:Error|Exception|Rejection)\w*|DOMException)(?: \[[\w]+\])?(?:: (.*))?$`)
-	nodeAt    = regexp.MustCompile(`^    at (?:(.*) \()?([^()]*?):(\d+)(?::\d+)?\)?`)
+	nodeError = newPattern(`^(?:Uncaught )?((?:[A-Z][\w.]*)?(?:Error|Exception|Rejection)\w*|DOMException)(?: \[[\w]+\])?(?:: (.*))?$`)
+	nodeAt    = newPattern(`^    at (?:(.*) \()?([^()]*?):(\d+)(?::\d+)?\)?`)
 )
 
 func parseNode(all []string, i int, _ bool) *trace {

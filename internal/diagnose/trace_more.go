@@ -1,24 +1,23 @@
 package diagnose
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
 var (
-	rubyHead   = regexp.MustCompile("^(\\S[^:]*):(\\d+):in [`']([^']*)': (.*) \\(([A-Z][\\w:]*)\\)$")
-	rubyTop    = regexp.MustCompile(`^(\S[^:]*\.rb)(?::(\d+))?: (.*) \(([A-Z]\w*Error)\)$`)
-	phpHead    = regexp.MustCompile(`^(?:PHP |<b>)?(?:Fatal|Parse) error(?:</b>)?:\s+(?:Uncaught (\S+?): )?(.*?)(?: in (\S+?)(?: on line |:)(\d+))?$`)
-	rustHead   = regexp.MustCompile(`^thread '([^']*)'(?: \(\d+\))? panicked at (?:'(.*)', )?(\S+?:\d+)(?::\d+)?:?$`)
-	rustAlloc  = regexp.MustCompile(`^memory allocation of \d+ bytes failed$`)
-	rustMain   = regexp.MustCompile(`^Error: (.+)$`)
-	rustFields = regexp.MustCompile(`^(?:Os|Custom) \{ .*\}$`)
-	dotNetHead = regexp.MustCompile(`^Unhandled [Ee]xception[.:] ?([\w.+]+)(?: \([0-9A-Fa-fx, -]+\))?(?:: (.*))?$`)
-	dotNetAt   = regexp.MustCompile(`^   at (.+?)(?: in (.+):line (\d+))?$`)
-	perlDie    = regexp.MustCompile(`^(.+) at (\S+) line (\d+)(?:, <\w+> (?:line|chunk) \d+)?\.$`)
-	luaHead    = regexp.MustCompile(`^lua[\w.]*: (.*)$`)
+	rubyHead   = newPattern("^(\\S[^:]*):(\\d+):in [`']([^']*)': (.*) \\(([A-Z][\\w:]*)\\)$")
+	rubyTop    = newPattern(`^(\S[^:]*\.rb)(?::(\d+))?: (.*) \(([A-Z]\w*Error)\)$`)
+	phpHead    = newPattern(`^(?:PHP |<b>)?(?:Fatal|Parse) error(?:</b>)?:\s+(?:Uncaught (\S+?): )?(.*?)(?: in (\S+?)(?: on line |:)(\d+))?$`)
+	rustHead   = newPattern(`^thread '([^']*)'(?: \(\d+\))? panicked at (?:'(.*)', )?(\S+?:\d+)(?::\d+)?:?$`)
+	rustAlloc  = newPattern(`^memory allocation of \d+ bytes failed$`)
+	rustMain   = newPattern(`^Error: (.+)$`)
+	rustFields = newPattern(`^(?:Os|Custom) \{ .*\}$`)
+	dotNetHead = newPattern(`^Unhandled [Ee]xception[.:] ?([\w.+]+)(?: \([0-9A-Fa-fx, -]+\))?(?:: (.*))?$`)
+	dotNetAt   = newPattern(`^   at (.+?)(?: in (.+):line (\d+))?$`)
+	perlDie    = newPattern(`^(.+) at (\S+) line (\d+)(?:, <\w+> (?:line|chunk) \d+)?\.$`)
+	luaHead    = newPattern(`^lua[\w.]*: (.*)$`)
 )
 
 func parseRuby(all []string, i int, _ bool) *trace {
