@@ -2,7 +2,10 @@ package agent
 
 import (
 	"os"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/sample"
@@ -11,9 +14,9 @@ import (
 // around is what is sampled beside the processes: their sockets, the counters of their network
 // namespaces, and what the machine has left.
 type around struct {
-	pids    []int32 // of the last sweep
-	sockets time.Time
-	took    time.Duration // by the last look at the sockets
+	pids    []int32       // of the last sweep
+	sockets time.Time     // when they were looked at last
+	took    time.Duration // processor time of that look
 
 	nets    map[uint64]*network
 	read    time.Time // when the counters were read last
@@ -37,10 +40,17 @@ const (
 	maxNetworks = 8
 	maxNetPIDs  = 64 // processes whose namespace is looked at in a sweep
 
-	// Looking at sockets may take one part in so many of the time.
+	// Looking at sockets may take one part in so many of a processor, and more of it (secondShare)
+	// rather than be done less often than each second.
 	socketsShare = 500
+	secondShare  = 100
 	everySecond  = 950 * time.Millisecond
 )
+
+// socketsEvery is the least time between two looks at sockets, by the processor time of one.
+func socketsEvery(took time.Duration) time.Duration {
+	return min(took*socketsShare, max(took*secondShare, everySecond))
+}
 
 // lookAround takes how things are before the command runs.
 func (f *flight) lookAround() {
@@ -52,10 +62,12 @@ func (f *flight) lookAround() {
 // surroundings samples what is around the processes that the last sweep has seen.
 func (f *flight) surroundings() {
 	a := &f.around
-	if f.set != nil && time.Since(a.sockets) >= a.took*socketsShare {
+	if f.set != nil && time.Since(a.sockets) >= socketsEvery(a.took) {
 		from := time.Now()
-		if f.set.Sockets(f.observe) == nil {
-			a.sockets, a.took = time.Now(), time.Since(from)
+		var err error
+		took := threadTime(func() { err = f.set.Sockets(f.observe) })
+		if err == nil {
+			a.sockets, a.took = from, took
 		}
 	}
 	f.openNetworks()
@@ -65,6 +77,19 @@ func (f *flight) surroundings() {
 	a.read = time.Now()
 	f.readNetworks(false)
 	f.readMachine(false)
+}
+
+// threadTime is the processor time that f takes, which other programs' load does not make longer.
+func threadTime(f func()) time.Duration {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var from, to unix.Timespec
+	begun := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &from)
+	f()
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &to); begun != nil || err != nil {
+		return 0
+	}
+	return time.Duration(to.Nano() - from.Nano())
 }
 
 // lastSurroundings takes how things are after the end.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -50,5 +51,31 @@ func TestMachineWorthTelling(t *testing.T) {
 		if got := m.worth(&d); got != c.want {
 			t.Errorf("%d: %+v: %v", i, d, got)
 		}
+	}
+}
+
+func TestSocketsAreLookedAtEachSecond(t *testing.T) {
+	for _, c := range []struct{ took, want time.Duration }{
+		{0, 0},
+		{100 * time.Microsecond, 50 * time.Millisecond},
+		{2 * time.Millisecond, everySecond},
+		{9 * time.Millisecond, everySecond},
+		{40 * time.Millisecond, 4 * time.Second}, // thousands of sockets
+	} {
+		if got := socketsEvery(c.took); got != c.want {
+			t.Errorf("a look that takes %s is made each %s, not %s", c.took, got, c.want)
+		}
+	}
+}
+
+func TestThreadTimeIsOfTheProcessor(t *testing.T) {
+	if took := threadTime(func() { time.Sleep(200 * time.Millisecond) }); took > 100*time.Millisecond {
+		t.Errorf("200 ms of sleep took %s of the processor", took)
+	}
+	if took := threadTime(func() {
+		for from := time.Now(); time.Since(from) < 50*time.Millisecond; {
+		}
+	}); took <= 0 {
+		t.Errorf("a loop took %s of the processor", took)
 	}
 }
