@@ -116,6 +116,7 @@ func Open(cfg Config) (_ *Set, err error) {
 		return nil, &NotSupportedError{Feature: "watching the kernel", Err: errors.Join(reasons...)}
 	}
 	events := s.env.maps["events"]
+	debug.FreeOSMemory() // the ring's pages come on top of what loading needed
 	if s.reader, err = ringbuf.NewReader(events); err != nil {
 		return nil, fmt.Errorf("read the ring of events: %w", err)
 	}
