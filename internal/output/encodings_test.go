@@ -117,3 +117,33 @@ func TestForeignIsNoMatterOfOneCharacter(t *testing.T) {
 		}
 	}
 }
+
+// What went through JSON has U+FFFD in place of what is no UTF-8, and is told all the same.
+func TestReplaced(t *testing.T) {
+	through := func(b []byte) []byte { return []byte(strings.ToValidUTF8(string(b), "\ufffd")) }
+	each := func(b []byte) (out []byte) { // one for each byte, as encoding/json and Docker do
+		for len(b) > 0 {
+			r, n := utf8.DecodeRune(b)
+			out = utf8.AppendRune(out, r)
+			b = b[n:]
+		}
+		return out
+	}
+	missed := 0
+	for i := range 1000 {
+		if len(spans([]byte("INFO ok\n"+string(each(random(200, int64(i))))+"\nINFO checkout 8813 ok, all is as it was\n"))) == 0 {
+			missed++
+		}
+	}
+	if missed > 10 {
+		t.Errorf("%d of 1000 pieces of 200 random bytes are missed", missed)
+	}
+	for name, s := range texts {
+		if got := spans(each([]byte(s))); len(got) != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if got := spans(through([]byte(s))); len(got) != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

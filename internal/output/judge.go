@@ -7,6 +7,8 @@
 // far better than every encoding does (model.go).
 package output
 
+import "bytes"
+
 const (
 	textGap = 16  // so many bytes of text end a piece
 	sureGap = 64  // and one that is garbage: structures hold pieces of text
@@ -276,6 +278,12 @@ func (j *Judge) judge(dst []Span) []Span {
 	var cost [encodings]int32
 	best := asText(p, j.before, &cost)
 	margin := cost[best] - asGarbage(p)
+	if bytes.Contains(p, []byte("\xef\xbf\xbd")) {
+		margin = -1
+		if controlled(p) {
+			margin = 2 * surely
+		}
+	}
 	need := int32(surely)
 	if j.span.on && j.span.end == j.start { // it goes on: no new one must begin
 		need = 0

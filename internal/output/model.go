@@ -1,5 +1,7 @@
 package output
 
+import "math/bits"
+
 // What a piece of a stream is, is decided by how many bits it would take to write it down as one or
 // the other: as text in an encoding, where letters are cheap and controls dear, or as bytes of which
 // some are likelier than others. Costs are in eighths of a bit.
@@ -75,6 +77,12 @@ func asUTF8(p []byte) (sum int32) {
 		default:
 			n := textPrefix(p[i:min(len(p), i+4)])
 			switch {
+			case replaced(p[i:]): // a letter of a lost encoding, as a rule
+				sum += 8 * bit
+				i += 3
+			case b >= 0xf5 && b <= 0xf7 && len(p)-i >= 4 && p[i+1]&p[i+2]&p[i+3]&0xc0 == 0x80 && (p[i+1]|p[i+2]|p[i+3])&0x40 == 0:
+				sum += 16 * bit // a character beyond Unicode's end, as broken converters make them
+				i += 4
 			case n == 0:
 				sum += 13 * bit
 				i++
@@ -307,6 +315,29 @@ func asUTF16(p []byte) int32 {
 		sum[1-i&1] += other
 	}
 	return min(sum[0], sum[1])
+}
+
+// replaced says whether p begins with U+FFFD.
+func replaced(p []byte) bool {
+	return len(p) >= 3 && p[0] == 0xef && p[1] == 0xbf && p[2] == 0xbd
+}
+
+// controlled says whether p, of which some was replaced by U+FFFD, holds as many controls as random bytes do.
+// The replaced bytes tell nothing: they may have been letters of an old encoding.
+func controlled(p []byte) bool {
+	n, length := 0, 0
+	var values uint32
+	for i := 0; i < len(p); i++ {
+		length++
+		switch {
+		case replaced(p[i:]):
+			i += 2
+		case p[i] < 0x80 && class[p[i]] == hard:
+			n++
+			values |= 1 << min(p[i], 31)
+		}
+	}
+	return n >= 4 && bits.OnesCount32(values) >= 3 && n*25 >= length
 }
 
 func asGarbage(p []byte) int32 {

@@ -65,12 +65,13 @@ func textPrefix(p []byte) int {
 	}
 }
 
-// valid3 says whether three bytes are a character: no overlong forms, no surrogates.
+// valid3 says whether three bytes are a character: no overlong forms, no surrogates, and not U+FFFD, which
+// stands where something else was: loggers and JSON put it for each byte that is no UTF-8.
 func valid3(a, b, c byte) bool {
 	if b&0xc0 != 0x80 || c&0xc0 != 0x80 {
 		return false
 	}
-	return !(a == 0xe0 && b < 0xa0 || a == 0xed && b > 0x9f)
+	return !(a == 0xe0 && b < 0xa0 || a == 0xed && b > 0x9f || a == 0xef && b == 0xbf && c == 0xbd)
 }
 
 // valid4 says whether four bytes are a character: no overlong forms, nothing beyond U+10FFFF.
