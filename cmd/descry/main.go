@@ -42,8 +42,11 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return int(code)
 	}
 	fmt.Fprintf(stderr, "descry: %s\n", report.Safe(err.Error()))
-	if cmd.Name() == "run" {
+	switch cmd.Name() {
+	case "run":
 		return exitFailed
+	case "logcheck":
+		return checkFailed
 	}
 	return 1
 }
@@ -85,7 +88,7 @@ out, and when the program dies it says why.`,
 		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`DIR` where cases are kept (or DESCRY_CASES)")
-	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), doctorCommand(s), &cobra.Command{
+	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := fmt.Fprintln(stdout, "descry", version.String()); err != nil {

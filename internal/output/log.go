@@ -1,0 +1,304 @@
+package output
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Found is a span of a log that is no text, at its place in the file.
+type Found struct {
+	Span          // Offset counts from the start of the file, as it is unpacked; in Docker's form from the start of its line
+	Line   int64  // that it begins in, from 1
+	Stream string // "stdout" or "stderr" where the log's form tells, else ""
+}
+
+// Form is how a log is written.
+type Form string
+
+// The forms.
+const (
+	Raw    Form = "raw"
+	CRI    Form = "CRI"    // "2026-11-22T07:24:16.123456789Z stdout F text", P in place of F: the line goes on
+	Docker Form = "Docker" // {"log":"text\n","stream":"stdout","time":"…"}
+)
+
+// Summary is what Check has read.
+type Summary struct {
+	Form    Form
+	Bytes   int64
+	Lines   int64
+	Spans   int64
+	Foreign []Foreign // by stream, where text is in another encoding than UTF-8; Offset as Found.Offset
+}
+
+var criLine = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* (stdout|stderr) ([FP])( |$)`)
+
+// FormOf tells the form of a log by its beginning, of which a line or more should be there.
+func FormOf(start []byte) Form {
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	switch {
+	case criLine.Match(line):
+		return CRI
+	case bytes.HasPrefix(line, []byte(`{"log":"`)) && bytes.Contains(line, []byte(`"stream":"std`)):
+		return Docker
+	}
+	return Raw
+}
+
+const (
+	readSize = 256 << 10
+	lineMost = 1 << 20 // bytes of a line in CRI's or Docker's form; what is behind is taken for a line of its own
+)
+
+// Check judges a log to its end and hands on what is no text, in order of where it ends. It takes
+// bounded memory, whatever is in it. An error of found ends it and is returned, and so is the reader's.
+func Check(r io.Reader, found func(Found) error) (Summary, error) {
+	in := bufio.NewReaderSize(r, readSize)
+	start, err := in.Peek(4096)
+	if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
+		return Summary{}, err
+	}
+	s := Summary{Form: FormOf(start)}
+	if s.Form == Raw {
+		return s, checkRaw(in, &s, found)
+	}
+	return s, checkLines(in, &s, found)
+}
+
+// place is where a part of a stream stands in the file.
+type place struct {
+	at   int64 // in the stream
+	file int64
+	line int64
+}
+
+// places remembers where the parts of one stream stand that a span may still begin in.
+type places struct {
+	Judge
+	all     []place
+	foreign int64 // where in the file text in another encoding begins, -1: nowhere yet
+}
+
+const (
+	placesMost = 2 * (block + sureGap) // parts of a byte each that a piece may be made of
+)
+
+func (p *places) of(at int64) place {
+	k := 0
+	for k+1 < len(p.all) && p.all[k+1].at <= at {
+		k++
+	}
+	x := p.all[k]
+	return place{at, x.file + at - x.at, x.line}
+}
+
+// add notes where the next part stands, and forgets what nothing can begin in any more.
+func (p *places) add(x place) {
+	e := p.earliest()
+	k := 0
+	for k+1 < len(p.all) && p.all[k+1].at <= e {
+		k++
+	}
+	p.all = append(p.all[:0], p.all[k:]...)
+	if len(p.all) > placesMost { // a span that has begun: only its start counts, and what is new
+		p.all = append(p.all[:1], p.all[len(p.all)-placesMost/2:]...)
+	}
+	p.all = append(p.all, x)
+}
+
+// noteForeign keeps the place of the first text in another encoding.
+func (p *places) noteForeign() {
+	if p.foreign < 0 && p.Judge.foreign.pieces > 0 {
+		p.foreign = p.of(p.Judge.foreign.offset).file
+	}
+}
+
+// earliest is the offset before which no span can begin any more.
+func (j *Judge) earliest() int64 {
+	switch {
+	case j.span.on:
+		return j.span.start - 1 // the first byte of zstd is text
+	case j.piece:
+		return j.start - 1
+	}
+	return j.pos - 1
+}
+
+func (s *Summary) tell(p *places, spans []Span, stream string, found func(Found) error) error {
+	for _, span := range spans {
+		at := p.of(span.Offset)
+		span.Offset = at.file
+		s.Spans++
+		if err := found(Found{span, at.line, stream}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Summary) end(p *places, stream string, found func(Found) error) error {
+	if len(p.all) == 0 {
+		return nil
+	}
+	if err := s.tell(p, p.Flush(nil), stream, found); err != nil {
+		return err
+	}
+	p.noteForeign()
+	if f, ok := p.Foreign(); ok {
+		f.Offset = p.foreign
+		s.Foreign = append(s.Foreign, f)
+	}
+	return nil
+}
+
+func checkRaw(in io.Reader, s *Summary, found func(Found) error) error {
+	var j Judge
+	var spans []Span
+	buf := make([]byte, 2*block+readSize)
+	kept := 0         // bytes in front of buf that were judged already
+	first := int64(1) // line that buf begins in
+	from := int64(0)  // offset that buf begins at
+	open := place{at: -1}
+	where := func(at int64) place {
+		if at < from { // it began long ago
+			return open
+		}
+		return place{at, at, first + int64(bytes.Count(buf[:at-from], []byte("\n")))}
+	}
+	tell := func() error {
+		for _, span := range spans {
+			s.Spans++
+			if err := found(Found{span, where(span.Offset).line, ""}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for {
+		n, err := in.Read(buf[kept : kept+readSize])
+		s.Bytes += int64(n)
+		spans = j.Write(spans[:0], buf[kept:kept+n])
+		if err := tell(); err != nil {
+			return err
+		}
+		s.Lines += int64(bytes.Count(buf[kept:kept+n], []byte("\n")))
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		e := int64(-1) // where the next span may begin
+		if j.span.on {
+			e = j.span.start
+		} else if j.piece {
+			e = j.start
+		}
+		if e >= from {
+			open = where(e)
+		}
+		// What a piece may begin in stays.
+		drop := max(0, kept+n-2*block)
+		first += int64(bytes.Count(buf[:drop], []byte("\n")))
+		from += int64(drop)
+		kept = copy(buf, buf[drop:kept+n])
+	}
+	spans = j.Flush(spans[:0])
+	if err := tell(); err != nil {
+		return err
+	}
+	if f, ok := j.Foreign(); ok {
+		s.Foreign = append(s.Foreign, f)
+	}
+	return nil
+}
+
+// checkLines reads CRI's and Docker's form.
+func checkLines(in *bufio.Reader, s *Summary, found func(Found) error) error {
+	streams := [2]*places{{foreign: -1}, {foreign: -1}}
+	names := [2]string{"stdout", "stderr"}
+	var line []byte
+	var spans []Span
+	for {
+		line = line[:0]
+		from := s.Bytes
+		var err error
+		for {
+			var part []byte
+			part, err = in.ReadSlice('\n')
+			line = append(line, part...)
+			if !errors.Is(err, bufio.ErrBufferFull) || len(line) >= lineMost {
+				break
+			}
+		}
+		s.Bytes += int64(len(line))
+		if len(line) > 0 {
+			s.Lines++
+			text, skip, i := payload(s.Form, line)
+			p := streams[i]
+			p.add(place{p.pos + int64(p.npend), from + int64(skip), s.Lines})
+			spans = p.Write(spans[:0], text)
+			if err := s.tell(p, spans, names[i], found); err != nil {
+				return err
+			}
+			p.noteForeign()
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+	for i, p := range streams {
+		if err := s.end(p, names[i], found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// payload is what the program wrote, of a line in that form, where in the line it begins, and to which
+// stream. A line in no such form is judged as it is: somebody else wrote into the file.
+func payload(form Form, line []byte) (text []byte, skip, stream int) {
+	if form == CRI {
+		m := criLine.FindSubmatchIndex(line)
+		if m == nil {
+			return line, 0, 0
+		}
+		if line[m[2]+3] == 'e' {
+			stream = 1
+		}
+		text = line[m[1]:]
+		if line[m[4]] == 'P' { // the line goes on
+			text = bytes.TrimSuffix(text, []byte("\n"))
+		}
+		return text, m[1], stream
+	}
+	var d struct {
+		Log    string `json:"log"`
+		Stream string `json:"stream"`
+	}
+	if json.Unmarshal(bytes.TrimRight(line, "\r\n"), &d) != nil {
+		return line, 0, 0
+	}
+	if d.Stream == "stderr" {
+		stream = 1
+	}
+	return []byte(d.Log), 0, stream
+}
+
+// String says in words what was found.
+func (f *Found) String() string {
+	s := fmt.Sprintf("%d bytes at %d are no text, they look like %s", f.Length, f.Offset, f.LooksLike)
+	if f.Stream != "" {
+		s += " (" + f.Stream + ")"
+	}
+	return s
+}
