@@ -21,18 +21,18 @@ var families = []struct {
 	{"memory", []string{"memory-limit", "mapping-limit", "node-memory"}},
 	{"processes", []string{"pid-limit"}},
 	{"disk", []string{"disk-full"}},
-	{"files", []string{"permission", "file-missing"}},
+	{"files", []string{"permission", "file-truncated"}},
 }
 
 // ruledOut lists what it was not, with figures: whole families where all of their causes are absent,
-// else those causes that are. Where the case is explained one figure of each will do.
+// else those causes that are. Where the case is explained, or somebody ended it, one figure of each will do.
 func ruledOut(c *evidence.Case) string {
 	because := map[string]string{}
 	for _, r := range c.RuledOut {
 		because[r.Cause] = clean(r.Because)
 	}
-	figures := 3
-	if explained(c) {
+	figures := 2
+	if explained(c) || len(c.Findings) > 0 && c.Findings[0].Cause == "killed" {
 		figures = 1
 	}
 	var out []string

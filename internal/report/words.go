@@ -233,7 +233,7 @@ var causeNames = map[string]string{
 	"address-in-use": "address in use", "port-exhaustion": "local ports", "memory-limit": "memory", "output-stalled": "stalled output",
 	"dns-failure": "DNS", "connect-failure": "failed connections", "connection-loss": "lost connections", "disk-full": "disk",
 	"receive-overflow": "receive buffers", "accept-overflow": "accept queues", "send-stalled": "send queues", "socket-memory": "memory for sockets",
-	"mapping-limit": "mappings", "node-memory": "the machine's memory", "pid-limit": "processes", "permission": "permissions", "file-missing": "missing files",
+	"mapping-limit": "mappings", "node-memory": "the machine's memory", "pid-limit": "processes", "permission": "permissions", "file-missing": "missing files", "file-truncated": "truncated files", "resource-signal": "CPU time and file size",
 }
 
 // watched are the sources of coverage in words.

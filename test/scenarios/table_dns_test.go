@@ -32,7 +32,7 @@ const (
 var dnsWrong = []string{"dns-failure"}
 
 var dns = []Scenario{
-	asks(Scenario{Name: "curl-no-answer", Why: "the name server never answers", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
+	asks(Scenario{Name: "curl-no-answer", Varies: true, Why: "the name server never answers", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
 		Exit: 6, Cause: "dns-failure", Confidence: certain, Words: []string{"api.corp.test", "127.0.0.1:53", "did not answer"}}, one, "*=drop"),
 	asks(Scenario{Name: "curl-own-timeout", Why: "the name server never answers, and curl waits for a second only", Cmd: []string{"curl", "-sS", "--connect-timeout", "1", "http://api.corp.test/"}, Varies: true,
 		Exit: 28, Cause: "dns-failure", Confidence: likelyUp, Words: []string{"api.corp.test", "did not answer"}}, one, "*=drop"),
@@ -69,7 +69,7 @@ var dns = []Scenario{
 	asks(Scenario{Name: "nginx-upstream", Why: "an upstream of nginx' configuration is not known", Cmd: []string{"nginx", "-c", "{dir}/n.conf", "-e", "stderr"}, Varies: true,
 		Files: map[string]string{"n.conf": "daemon off;\npid {DIR}/pid;\nerror_log stderr;\nevents {}\nhttp { access_log off; server { listen 127.0.0.1:8871; location / { proxy_pass http://backend.corp.test:9000; } } }\n"},
 		Exit:  1, Cause: "dns-failure", Confidence: certain, Words: []string{"backend.corp.test"}}, one, "*=nx"),
-	asks(Scenario{Name: "curl-truncated", Why: "the answer is cut, and port 53 is closed over TCP", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
+	asks(Scenario{Name: "curl-truncated", Varies: true, Why: "the answer is cut, and port 53 is closed over TCP", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
 		Exit: 6, Cause: "dns-failure", Confidence: likelyUp, Words: []string{"api.corp.test", "TCP"}}, one, "*=cut"),
 	asks(Scenario{Name: "python-no-address", Why: "the name is known and has no address", Cmd: []string{"py:dns-failure/stock.py", "partner.corp.test"},
 		Exit: 1, Cause: "dns-failure", Confidence: certain, Words: []string{"no record"}, Beside: []string{"uncaught-error"}}, one, "*=empty"),
@@ -77,9 +77,9 @@ var dns = []Scenario{
 		Exit: 3, Cause: "dns-failure", Confidence: likelyUp, Words: []string{"graphite.corp.test", "NXDOMAIN"}}, one, "*=nx"),
 	asks(Scenario{Name: "c-own-words", Why: "says something else", Cmd: []string{"c:dns-failure/silent.c", "graphite.corp.test", "say"},
 		Exit: 9, Cause: "dns-failure", Confidence: likelyUp, Words: []string{"graphite.corp.test", "SERVFAIL"}}, one, "*=servfail"),
-	asks(Scenario{Name: "curl-unroutable", Why: "there is no way to the name server", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
+	asks(Scenario{Name: "curl-unroutable", Varies: true, Why: "there is no way to the name server", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
 		Exit: 6, Cause: "dns-failure", Confidence: likelyUp, Words: []string{"10.9.9.9:53"}}, "nameserver 10.9.9.9\noptions timeout:1 attempts:2\n"),
-	asks(Scenario{Name: "curl-files-only", Why: "nsswitch.conf knows only files: nobody is asked", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
+	asks(Scenario{Name: "curl-files-only", Varies: true, Why: "nsswitch.conf knows only files: nobody is asked", Cmd: []string{"curl", "-sS", "http://api.corp.test/"},
 		Mounts: []Mount{{At: "/etc/nsswitch.conf", Text: "hosts: files\n"}},
 		Exit:   6, Cause: "dns-failure", Confidence: []evidence.Confidence{evidence.Likely}, Words: []string{"asked no name server"}}, one, "*=ok"),
 
@@ -91,7 +91,7 @@ var dns = []Scenario{
 		Exit: 139, Cause: "invalid-access", Never: dnsWrong}, one, "*=servfail"),
 	asks(Scenario{Name: "collector-then-killed", Why: "waits for a name server all the time; SIGTERM ends it", Kind: Pair, Cmd: []string{"py:dns-failure/survives.py", "forever", "wait"}, Do: endAfter("serving\n", "python3", syscall.SIGTERM), Varies: true,
 		Exit: 143, Cause: "killed", Never: dnsWrong}, one, "*=drop"),
-	asks(Scenario{Name: "search-path-then-refused", Why: "NXDOMAIN along the search path, then an address; nobody listens there", Kind: NearMiss, Cmd: []string{"curl", "-sS", "http://web.corp.test:8872/"},
+	asks(Scenario{Name: "search-path-then-refused", Varies: true, Why: "NXDOMAIN along the search path, then an address; nobody listens there", Kind: NearMiss, Cmd: []string{"curl", "-sS", "http://web.corp.test:8872/"},
 		Exit: 7, Cause: "connect-failure", Never: dnsWrong}, search, "web.corp.test=127.0.0.1", "*=nx"),
 	asks(Scenario{Name: "aaaa-servfail-then-refused", Why: "no IPv6 address (SERVFAIL for AAAA), an IPv4 one; nobody listens there", Kind: NearMiss, Cmd: []string{"py:dns-failure/stock.py", "partner.corp.test"},
 		Exit: 1, Cause: "connect-failure", Beside: []string{"uncaught-error"}, Never: dnsWrong}, one, "*/AAAA=nx", "*=127.0.0.1"),

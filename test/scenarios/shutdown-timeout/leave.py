@@ -3,8 +3,8 @@ import signal, sys
 class Stop(Exception): pass
 def stop(*_): raise Stop
 signal.signal(signal.SIGTERM, stop)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True:
         signal.pause()
 except Stop:
