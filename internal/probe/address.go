@@ -42,7 +42,7 @@ func decodeAddress(s *Set, o *evidence.Observation, raw []byte) evidence.Detail 
 	}
 	// Only what happens now and then is looked into: it means reading /proc.
 	if now := time.Now(); now.Sub(s.lookedAt) > 200*time.Millisecond || d.Count == 1 {
-		look := netView{dir: netDir(int(o.PID), is.netns), until: now.Add(250 * time.Millisecond)}
+		look := netView{dir: netDir(int(o.PID), is.netns), until: now.Add(addressLook)}
 		if look.dir != "" {
 			look.explain(d, asked, int(o.PID))
 		}
@@ -87,6 +87,8 @@ func socketAddress(b []byte) (string, netip.AddrPort) {
 	}
 	return "address family " + strconv.Itoa(int(family)), netip.AddrPort{}
 }
+
+var addressLook = 250 * time.Millisecond // for who has an address; tests of slow machines give it more
 
 // netDir finds a /proc/PID/net that shows the network namespace of a process that may be gone.
 func netDir(pid int, ns uint32) string {

@@ -51,7 +51,15 @@ func childBind(args []string) {
 	want(unix.Connect(tcp, &unix.SockaddrInet4{Port: 1, Addr: [4]byte{127, 0, 0, 1}}), unix.ECONNREFUSED)
 }
 
+// patientLook gives looks into /proc all the time that emulated machines take.
+func patientLook(t *testing.T) {
+	old := addressLook
+	addressLook = patience
+	t.Cleanup(func() { addressLook = old })
+}
+
 func TestAddressInUse(t *testing.T) {
+	patientLook(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +144,7 @@ func childPorts([]string) {
 }
 
 func TestPortsUsedUp(t *testing.T) {
+	patientLook(t)
 	eachWay(t, func(t *testing.T, w *watch) {
 		k := command(t, "exec", "ports")
 		k.says = true
