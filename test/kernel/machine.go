@@ -35,6 +35,7 @@ type machine struct {
 	memory   int // MiB
 	cpus     int
 	limit    time.Duration
+	short    bool      // tests leave out what does not depend on the kernel
 	console  bool      // show it
 	out      io.Writer // what it shows, but for the output of a command
 	files    []file

@@ -115,6 +115,9 @@ func (m *machine) tests(ctx context.Context, suites []suite, o options) result {
 		m.files = append(m.files, s.data...)
 		// Somewhat less than the machine's limit, so that a test that hangs shows its goroutines.
 		argv := []string{dst, "-test.v=test2json", "-test.timeout", (m.limit - m.limit/10).String(), "-test.paniconexit0"}
+		if m.short {
+			argv = append(argv, "-test.short")
+		}
 		if o.run != "" {
 			argv = append(argv, "-test.run", o.run)
 		}

@@ -42,16 +42,16 @@ func littleMemory(t *testing.T) {
 }
 
 var nodeMemory = []trial{
-	{name: "memory-go", before: littleMemory, argv: []string{"child:memory"}, code: 137, cause: "node-memory", never: []string{"memory-limit"}, store: "node-memory/positive-real-go-hog"},
-	{name: "memory-python", before: littleMemory, argv: []string{"python3", "memory.py"}, code: 137, cause: "node-memory", never: []string{"memory-limit"}, store: "node-memory/positive-real-python-hog"},
+	{name: "memory-go", once: true, before: littleMemory, argv: []string{"child:memory"}, code: 137, cause: "node-memory", never: []string{"memory-limit"}, store: "node-memory/positive-real-go-hog"},
+	{name: "memory-python", once: true, before: littleMemory, argv: []string{"python3", "memory.py"}, code: 137, cause: "node-memory", never: []string{"memory-limit"}, store: "node-memory/positive-real-python-hog"},
 	{name: "memory-c", before: littleMemory, argv: []string{"memory.c"}, code: 137, cause: "node-memory", never: []string{"memory-limit"}, store: "node-memory/positive-real-c-hog"},
-	{name: "memory-victim-python", before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 137, cause: "node-memory", never: []string{"memory-limit"},
+	{name: "memory-victim-python", once: true, before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 137, cause: "node-memory", never: []string{"memory-limit"},
 		midway: func(t *testing.T, r *running) { bystander(t, "hog"); <-r.ended }, store: "node-memory/positive-real-python-victim-of-another"},
-	{name: "memory-child-of-sh", before: littleMemory, argv: []string{"/bin/sh", "-c", `GUEST_CHILD=memory "$0"; exit $?`, "child:pass"}, code: 137, cause: "node-memory",
+	{name: "memory-child-of-sh", once: true, before: littleMemory, argv: []string{"/bin/sh", "-c", `GUEST_CHILD=memory "$0"; exit $?`, "child:pass"}, code: 137, cause: "node-memory",
 		never: []string{"memory-limit"}, store: "node-memory/positive-real-shell-child"},
-	{name: "memory-other-killed-python", before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 1, cause: "exit-error", or: []string{"uncaught-error"}, never: []string{"node-memory", "memory-limit"},
+	{name: "memory-other-killed-python", once: true, before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 1, cause: "exit-error", or: []string{"uncaught-error"}, never: []string{"node-memory", "memory-limit"},
 		midway: func(t *testing.T, r *running) { bystander(t, "memory").Wait(); r.tell(t) }, store: "node-memory/near-miss-real-another-was-killed"},
-	{name: "memory-other-killed-then-sigkill", before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 137, cause: "killed", never: []string{"node-memory", "memory-limit"},
+	{name: "memory-other-killed-then-sigkill", once: true, before: littleMemory, argv: []string{"python3", "memory.py", "small"}, code: 137, cause: "killed", never: []string{"node-memory", "memory-limit"},
 		midway: func(t *testing.T, r *running) {
 			bystander(t, "memory").Wait()
 			if err := syscall.Kill(r.pid, syscall.SIGKILL); err != nil {

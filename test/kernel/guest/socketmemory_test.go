@@ -127,7 +127,7 @@ var socketMemory = []trial{
 			r.tell(t)
 			<-r.ended
 		}, store: "socket-memory/positive-real-python-udp"},
-	{name: "udp-enough-python", argv: []string{"python3", "collect.py", "2000"}, code: 4, cause: "receive-overflow", never: []string{"socket-memory"},
+	{name: "udp-enough-python", once: true, argv: []string{"python3", "collect.py", "2000"}, code: 4, cause: "receive-overflow", never: []string{"socket-memory"},
 		midway: func(t *testing.T, r *running) { flood(t, 2000); r.tell(t) }, store: "socket-memory/near-miss-real-python-own-buffer"},
 	{name: "tcp-mem-upload-python", argv: []string{"python3", "upload.py", "8126"}, code: 1, cause: "socket-memory", before: func(t *testing.T) { reader(t); exceeded(t) },
 		midway: func(t *testing.T, r *running) {

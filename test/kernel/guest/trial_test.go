@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type trial struct {
 	words []string // each stands in the report
 	store string   // keep the case under this name, "CAUSE/positive-real-NAME"
 	known string   // why descry cannot tell it yet
+	once  bool     // judges what other trials have shown of each kernel: one machine is enough
 
 	before func(t *testing.T)             // before descry starts
 	midway func(t *testing.T, r *running) // once the program wrote "ready"
@@ -118,7 +120,11 @@ func (c *trial) run(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hung := time.AfterFunc(2*patience, func() { cmd.Process.Kill() })
+	// It passes the signal on: killed itself, it would leave the program behind.
+	hung := time.AfterFunc(2*patience, func() {
+		t.Errorf("not done after %s", 2*patience)
+		cmd.Process.Signal(syscall.SIGTERM)
+	})
 	defer hung.Stop()
 	r := &running{in: in, ended: make(chan struct{}), lines: make(chan string, 64)}
 	go func() {
