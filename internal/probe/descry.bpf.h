@@ -223,17 +223,19 @@ static __always_inline void fill(struct event_header *h, __u32 type, __u32 size,
 __noinline __u64 count(struct count_key *k, __u64 sum)
 {
 	struct count_value zero = {}, *v;
+	struct count_key key; /* Linux 6.1 takes no key out of an argument */
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!k)
 		return ~0ULL;
-	v = bpf_map_lookup_elem(&counts, k);
+	key = *k;
+	v = bpf_map_lookup_elem(&counts, &key);
 	if (!v) {
 		zero.first_ns = now;
-		bpf_map_update_elem(&counts, k, &zero, BPF_NOEXIST);
-		v = bpf_map_lookup_elem(&counts, k);
+		bpf_map_update_elem(&counts, &key, &zero, BPF_NOEXIST);
+		v = bpf_map_lookup_elem(&counts, &key);
 		if (!v) {
-			count_lost(k->type);
+			count_lost(key.type);
 			return ~0ULL;
 		}
 	}
