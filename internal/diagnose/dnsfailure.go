@@ -275,9 +275,12 @@ func worst(try []lookup) string {
 	return out
 }
 
+// packets counts those that nothing came back for.
 func packets(try []lookup) (n int64) {
 	for _, l := range try {
-		n += int64(l.Retries) + 1
+		if l.outcome == unanswered {
+			n += int64(l.Retries) + 1
+		}
 	}
 	return n
 }
