@@ -30,7 +30,8 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 		if r.Errno != evidence.EADDRINUSE || anyPort(r.Address) {
 			continue
 		}
-		s.add(v, i, r.Count)
+		s.add(v, i, 0)
+		s.count = max(s.count, r.Count)
 		if last == nil || r.Holder != 0 || last.Holder == 0 {
 			last = r
 		}
@@ -38,6 +39,10 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 	l := v.link(addresses, func(c *evidence.FailedCall) bool {
 		return c.Errno == evidence.EADDRINUSE && (c.Call == "bind" || c.Call == "listen") && !anyPort(c.Path)
 	}, errnoWords[evidence.EADDRINUSE], s)
+	l.conf = v.addressWords(l, last)
+	if l.conf == "" {
+		l = v.gaveUpBinding(l, s, last)
+	}
 	if l.conf == "" && v.unseen(evidence.EADDRINUSE) {
 		return &evidence.Finding{Confidence: evidence.Likely, Title: "its address being in use", Evidence: v.deathAt(),
 			Summary: "It says that its address is in use: " + quoteLine(strings.TrimPrefix(v.text.final.typ+": "+v.text.final.msg, ": ")) + ". Failed system calls were not watched."}
@@ -59,6 +64,9 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 		title = what + " being in use"
 	}
 	sum := fmt.Sprintf("%s() of %s was refused with EADDRINUSE %s before it %s.", plain(call, 20), what, span(l.gap), v.endWords())
+	if s.count > 1 && s.last-s.first > second/10 {
+		sum = fmt.Sprintf("%s() of %s was refused with EADDRINUSE %s, the last time %s before it %s.", plain(call, 20), what, times(s.count), span(l.gap), v.endWords())
+	}
 	advice := ""
 	if last != nil && last.Holder != 0 {
 		sum += fmt.Sprintf(" Process %d has it: %s.", last.Holder, plain(last.HolderCommand, 80))
@@ -72,6 +80,44 @@ func ruleAddressInUse(v *View) *evidence.Finding {
 		}
 	}
 	return &evidence.Finding{Confidence: l.conf, Title: title, Summary: sum, Evidence: append(l.evidence, v.deathAt()...), Advice: advice}
+}
+
+// ofAddress are words of what a server cannot do without its address.
+var ofAddress = newPattern(`(?i)(\b(bind|listen|ports?|address|sockets?|serv\w*|start\w*|run|launch|init\w*|exit\w*|shut\w*|terminat\w*|abort\w*|stop\w*|worker|process|in use)|bind\(|verb(ind|und)|adresse|サーバ|ポート|端口|地址|connect)`)
+
+// addressWords weighs what the last words make of an address that was refused.
+func (v *View) addressWords(l link, last *evidence.AddressRefused) evidence.Confidence {
+	switch {
+	case l.conf == "" || v.How == endFault:
+		return l.conf
+	case !l.said:
+		return v.wordless(l.conf, ofAddress)
+	}
+	switch v.afterWords(ofAddress, func(s string) bool {
+		return mentions(s, errnoWords[evidence.EADDRINUSE]...) || last != nil && namesPeer(s, last.Address) >= 2
+	}) {
+	case elsewhere:
+		return ""
+	case perhaps:
+		return min2(l.conf, evidence.Likely)
+	}
+	return l.conf
+}
+
+// gaveUpBinding is a server that tried the same address again and again, with pauses, in vain, and ended
+// soon after the last of its tries.
+func (v *View) gaveUpBinding(l link, s seen, last *evidence.AddressRefused) link {
+	if v.How != endError || v.asked >= 0 || last == nil || s.count < 3 || v.boundElsewhere() || v.text.final != nil && !mentions(v.text.final.whole, errnoWords[evidence.EADDRINUSE]...) {
+		return l
+	}
+	gap := v.End - s.last
+	if pause := (s.last - s.first) / max(1, s.count-1); pause < second/10 || gap > 2*pause || gap > window {
+		return l
+	}
+	if said := v.text.said(); said != "" && namesPeer(said, last.Address) < 1 && v.wordless(evidence.Likely, ofAddress) != evidence.Likely {
+		return l
+	}
+	return link{conf: evidence.Likely, gap: gap, evidence: s.evidence}
 }
 
 func absentAddressInUse(v *View) string {

@@ -44,6 +44,8 @@ func ruleConnectFailure(v *View) *evidence.Finding {
 	case endError, endAbort:
 	case endOutside, endTimer:
 		return v.killedConnecting()
+	case endPipe:
+		return v.wroteUnconnected()
 	default:
 		return nil
 	}
@@ -116,8 +118,22 @@ func (v *View) failedPeers() (out []*failedPeer) {
 		if len(p.evidence) > 4 {
 			p.evidence = append(p.evidence[:2:2], p.evidence[len(p.evidence)-2:]...)
 		}
-		return p.protocol == evidence.FDUDP && p.atOnce && p.named < 2 || v.recovered(p)
+		return p.protocol == evidence.FDUDP && p.atOnce && p.named < 2 && !(mentions(said, errnoWords[p.errno]...) && v.noneBeside(out, p)) || v.recovered(p)
 	})
+}
+
+// noneBeside says whether p is the only failure of its process: resolvers connect datagram sockets to each
+// address of a name, to see which of them has a route.
+func (v *View) noneBeside(all []*failedPeer, p *failedPeer) bool {
+	for _, q := range all {
+		if q != p && q.pid == p.pid {
+			return false
+		}
+	}
+	for range ofPID[*evidence.ConnectMade](v, p.pid) {
+		return false
+	}
+	return true
 }
 
 // together counts what several processes met with the culprit: a script starts a helper for each attempt.
@@ -158,6 +174,47 @@ func (v *View) killedConnecting() *evidence.Finding {
 			Summary: fmt.Sprintf("It had waited for %s to answer its connect for %s when it was killed; its packet was sent again %s, in vain.", peer, span(p.nanos), times(p.resent))}
 		_, _, f.Advice = p.words(v, 0)
 		return f
+	}
+	return nil
+}
+
+// neverConnected is the failed connect of the descriptor that a write then met EPIPE at, nil for none:
+// the socket had no peer at any time.
+func (v *View) neverConnected(write *evidence.FailedCall) *evidence.FailedCall {
+	if write == nil || write.FD < 0 {
+		return nil
+	}
+	c, _ := v.lastOfEnder(func(c *evidence.FailedCall) bool {
+		return c.Call == "connect" && c.FD == write.FD && c.BootNanos < write.BootNanos && write.BootNanos-c.BootNanos < window && c.Errno != 115 /* EINPROGRESS */
+	})
+	if c == nil {
+		return nil
+	}
+	for i := range of[*evidence.ConnectMade](v) {
+		if v.boot(i) > c.BootNanos {
+			return nil
+		}
+	}
+	return c
+}
+
+// wroteUnconnected is a program that did not look at what its connect returned, and wrote to the socket.
+func (v *View) wroteUnconnected() *evidence.Finding {
+	w, at := v.lastOfEnder(func(c *evidence.FailedCall) bool { return c.Errno == evidence.EPIPE && c.BootNanos <= v.End })
+	if w == nil || v.End-w.BootNanos > soon {
+		return nil
+	}
+	c := v.neverConnected(w)
+	if c == nil {
+		return nil
+	}
+	for _, p := range v.failedPeers() {
+		if p.pid != v.PID || p.errno != c.Errno || p.peer != c.Path {
+			continue
+		}
+		title, sum, advice := p.words(v, v.End-p.last)
+		return &evidence.Finding{Confidence: evidence.Certain, Title: title, Advice: advice, Evidence: append(append(v.deathAt(), at), p.evidence...),
+			Summary: sum + fmt.Sprintf(" It wrote to that socket (descriptor %d) all the same, and SIGPIPE ended it.", w.FD)}
 	}
 	return nil
 }
@@ -279,8 +336,12 @@ func (p *failedPeer) words(v *View, gap int64) (title, sum, advice string) {
 			sum += ": this machine has no way there"
 			advice = fmt.Sprintf("Look at the routes of its network namespace (ip route get %s): no default route, an interface that is down, or a family (IPv6) that is not set up.", host(p.peer))
 		} else {
-			sum += ": the network sent an error back"
-			advice = "A router or firewall on the way rejects it, or the machine with that address is not on its network (no answer to ARP): check the address, routes and firewalls."
+			sum += ": a router or firewall sent an error back"
+			advice = "Check the address, and the firewalls and routers on the way."
+			if p.errno == evidence.EHOSTUNREACH && p.nanos >= second/2 {
+				sum = strings.TrimSuffix(sum, "a router or firewall sent an error back") + "nobody on its network answers for that address (ARP, neighbour discovery), or a router said so"
+				advice = "See whether the machine with that address is up and the address right (ip neigh), and the routers on the way."
+			}
 		}
 	}
 	sum += fmt.Sprintf(", %s before it %s.", span(gap), v.endWords())

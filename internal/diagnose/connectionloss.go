@@ -71,11 +71,34 @@ func ruleConnectionLoss(v *View) *evidence.Finding {
 		title, sum, advice := l.words(v, gap)
 		best, bestOf = &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(ev, v.deathAt()...), Advice: advice}, l
 	}
+	if best == nil {
+		best = v.helperLost()
+	}
 	if best == nil && v.unseen(evidence.ECONNRESET) {
 		return &evidence.Finding{Confidence: evidence.Likely, Title: "a lost connection", Evidence: v.deathAt(),
 			Summary: "It says that a connection was reset: " + quoteLine(v.text.final.typ+": "+v.text.final.msg) + ". Failed system calls were not watched."}
 	}
 	return best
+}
+
+// helperLost is a connection that a helper of the culprit's lost, and ended for.
+func (v *View) helperLost() *evidence.Finding {
+	for i, d := range ofPID[*evidence.ConnectionLost](v, 0) {
+		pid := v.Case.Timeline[i].PID
+		if pid == v.PID || slices.Contains(v.Passed, pid) || d.Accepted || d.Closing || d.Errno == 0 || v.boot(i) > v.End {
+			continue
+		}
+		words := slices.Concat(connLossWords, errnoWords[d.Errno])
+		conf, ev := v.helperFailed(pid, v.boot(i), func(s string) bool { return mentions(s, words...) })
+		if conf == "" {
+			continue
+		}
+		l := &lost{ConnectionLost: d}
+		title, sum, advice := l.words(v, v.End-v.boot(i))
+		return &evidence.Finding{Confidence: conf, Title: title, Advice: advice, Evidence: append(append(v.deathAt(), i), ev...),
+			Summary: sum + fmt.Sprintf(" Its helper, process %d, had the connection.", pid)}
+	}
+	return nil
 }
 
 // returned says whether a failed call is how the program may have learnt of the loss.
@@ -126,20 +149,27 @@ func (v *View) linkLost(l *lost) (conf evidence.Confidence, gap int64, ev []int)
 	s.first, s.evidence = s.last, ev
 	k := v.link(others, l.returned, words, s)
 	conf = k.conf
+	made := thisOne
+	if k.said {
+		made = v.lastTrouble(words, &failedPeer{peer: l.Peer})
+	} else if conf != "" {
+		conf = v.wordless(conf, ofConnection)
+	}
 	switch {
 	case conf == "":
-	case k.said && v.lastTrouble(words, &failedPeer{peer: l.Peer}) == elsewhere:
+	case made == elsewhere:
 		conf = ""
 	case !k.said && v.madeAgain(l):
 		conf = ""
-	case !k.said && v.text.said() != "" && otherTrouble.MatchString(v.text.said()) && !ofConnection.MatchString(v.text.said()):
-		conf = "" // it speaks, and not of that
 	case l.Accepted && !(k.call != nil && v.End-k.call.BootNanos <= atOnce) && (v.text.final == nil || !k.said):
 		conf = "" // clients come and go
 	case k.call == nil && !k.said:
 		conf = "" // nothing shows that the program has learnt of it
 	case l.Errno == 0 && conf == evidence.Certain && k.gap > soon, k.call == nil && !v.movesThreads() && conf == evidence.Certain && k.gap > soon:
 		conf = evidence.Likely
+	}
+	if made == perhaps && conf != "" {
+		conf = min2(conf, evidence.Likely)
 	}
 	return conf, k.gap, k.evidence
 }

@@ -11,12 +11,13 @@ import (
 
 // connectWords are how programs say that they did not get a connection.
 var connectWords = []string{"ailed to connect", "ould not connect", "ouldn't connect", "an't connect", "annot connect", "nable to connect", "not connect to", "onnect failed", "onnection failed", "onnection to server",
-	"rror connecting", "onnect error", "onnection error", "ailed to open connection", "ould not open connection", "o connection could be", "onnect to host", "CONNECTION_ERROR"}
+	"rror connecting", "onnect error", "onnection error", "ailed to open connection", "ould not open connection", "o connection could be", "onnect to host", "CONNECTION_ERROR", "an't contact", "annot contact", "nable to contact", "ould not contact", "nable to reach", "annot reach", "ould not reach", "ailed to reach"}
 
 // otherTrouble is a last line that speaks of an error, and connection words show that it may be this one's consequence.
 var (
 	otherTrouble = newPattern(`(?i)\b(error|errors|fail\w*|fatal|panic|invalid|cannot|can't|could not|unable|denied|missing|not found|abort\w*|exception|unexpected|illegal|corrupt\w*|assert\w*)\b`)
-	ofConnection = newPattern(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync)`)
+	ofConnection = newPattern(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync|` +
+		`verb(ind|und)|erreichbar|netzwerk|connexion|joindre|r[eé]seau|serveur|conexi[oó]n|conectar|conex[aã]o|connession|rete\b|соедин|подключ|сервер|接続|ネットワーク|サーバ|连接|連接|网络|服务器|연결)`)
 )
 
 // namesPeer says how well words name a peer: 3 its address and port, 2 its path or its address, 1 its port.
@@ -100,9 +101,11 @@ func (v *View) linkConnect(p *failedPeer) (conf evidence.Confidence, gap int64, 
 	if p.protocol == evidence.FDUnix && !l.said && v.text.said() != "" {
 		return "", 0, nil
 	}
-	if text := v.text.said(); conf != "" && !l.said && text != "" && !ofConnection.MatchString(text) &&
-		(l.call == nil || v.End-l.call.BootNanos > atOnce || otherTrouble.MatchString(text)) {
-		conf = "" // it speaks, and not of that
+	if conf != "" && !l.said {
+		conf = v.wordless(conf, ofConnection)
+		if text := v.text.said(); text != "" && !ofConnection.MatchString(text) && v.End-p.last > atOnce {
+			conf = "" // it speaks, and not of that
+		}
 	}
 	if conf != "" && l.call == nil && !l.said && l.gap > 3*atOnce {
 		conf = ""
@@ -110,6 +113,10 @@ func (v *View) linkConnect(p *failedPeer) (conf evidence.Confidence, gap int64, 
 	if l.said {
 		switch v.lastTrouble(words, p) {
 		case elsewhere:
+			if v.triedInVain(p, l.gap) {
+				conf = evidence.Possible
+				break
+			}
 			if len(v.Passed) == 0 || l.call == nil || v.End-l.call.BootNanos > atOnce {
 				conf = ""
 				break
@@ -123,6 +130,19 @@ func (v *View) linkConnect(p *failedPeer) (conf evidence.Confidence, gap int64, 
 		conf = evidence.Likely
 	}
 	return conf, l.gap, l.evidence
+}
+
+// triedInVain says whether the process tried that peer again, got no connection at all, and ended with
+// words of what it could not do, and no reason of its own.
+func (v *View) triedInVain(p *failedPeer, gap int64) bool {
+	said := v.text.said()
+	if p.count < 2 || gap > soon || ownReason.MatchString(said) || wentOn.MatchString(said) || !couldNot.MatchString(said) {
+		return false
+	}
+	for range ofPID[*evidence.ConnectMade](v, p.pid) {
+		return false
+	}
+	return true
 }
 
 // npmError stands before each line of its last words.
@@ -148,49 +168,8 @@ func (v *View) spokeOf(words []string, p *failedPeer) bool {
 	return false
 }
 
-// trouble says what the last line makes of a failure that a line above it names.
-type trouble int
-
-const (
-	thisOne   trouble = iota // it names it itself, or tells what follows from it
-	perhaps                  // it speaks of trouble that may follow from it
-	elsewhere                // it speaks of other trouble
-)
-
-var (
-	// follows is what a program says when it gives up for want of a connection.
-	follows = newPattern(`(?i)(connect|reach|refused|timed? ?out|timeout|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|access rights|could not read from remote|initiali[sz]|startup|start up|exiting|shutting down|running on that host)`)
-	// livedOn is what it says of one that it can do without.
-	wentOn  = newPattern(`(?i)(continu|fall(ing|s)? ?back|ignor|skip|proceed|instead)`) // said behind it
-	livedOn = newPattern(`(?i)(\bwarn|continu|fall(ing|s)? ?back|ignor|optional|skip|disabled|\boff\b|without|not yet|later|\binfo\b|\bdebug\b)`)
-)
-
 func (v *View) lastTrouble(words []string, p *failedPeer) trouble {
-	if v.text.final != nil {
-		return thisOne
-	}
-	found := thisOne
-	for i, s := range v.text.last[:min(3, len(v.text.last))] {
-		if mentions(s, words...) || namesPeer(s, p.peer) >= 2 {
-			if found == perhaps && livedOn.MatchString(s) {
-				return elsewhere
-			}
-			return found
-		}
-		if wentOn.MatchString(s) {
-			return elsewhere
-		}
-		if !otherTrouble.MatchString(s) || follows.MatchString(s) {
-			continue
-		}
-		if !ofConnection.MatchString(s) {
-			return elsewhere
-		}
-		if i == 0 {
-			found = perhaps
-		}
-	}
-	return found
+	return v.afterWords(ofConnection, func(s string) bool { return mentions(s, words...) || namesPeer(s, p.peer) >= 2 })
 }
 
 // min2 is the weaker of two confidences.
@@ -204,6 +183,10 @@ func min2(a, b evidence.Confidence) evidence.Confidence {
 // linkChild is for a helper that the culprit started to connect for it, as git and rsync do.
 func (v *View) linkChild(p *failedPeer, words []string) (conf evidence.Confidence, gap int64, ev []int) {
 	gap = v.End - p.last
+	if v.asked < 0 && gap <= soon && !v.spokeOf(words, p) && p.errno != 0 && p.protocol == evidence.FDTCP {
+		conf, at := v.helperFailed(p.pid, p.last, func(string) bool { return false })
+		return conf, gap, append(p.evidence[:len(p.evidence):len(p.evidence)], at...)
+	}
 	if v.asked >= 0 || gap > window || !v.spokeOf(words, p) || v.lastTrouble(words, p) == elsewhere {
 		return "", 0, nil // what it says itself may stand behind what its helper says
 	}

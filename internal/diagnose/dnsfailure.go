@@ -19,7 +19,7 @@ var dnsFailure = Cause{
 	Advice:   "Ask the same name server for the same name (dig @SERVER NAME), from the same network namespace; see /etc/resolv.conf and the host line of /etc/nsswitch.conf.",
 	Rule:     ruleDNSFailure,
 	Absent:   absentDNSFailure,
-	Explains: []string{"uncaught-error", "assertion", "exit-error", "connect-failure"},
+	Explains: []string{"uncaught-error", "assertion", "exit-error", "connect-failure", "file-missing", "permission"},
 	Swallows: []string{"connect-failure"}, // to the name server
 }
 
@@ -75,6 +75,47 @@ func (v *View) strengthOfName(boot int64, quoted, latest, waiting bool) evidence
 	if otherResolve(said) && !quoted {
 		return ""
 	}
+	if w == saysIt { // it may have warned of it, and ended for something else
+		switch made := v.afterWords(ofConnection, func(s string) bool {
+			return mentions(s, nameWords...) || resolving.MatchString(s) || quoted && v.quotes(s)
+		}); {
+		case made == elsewhere, made == perhaps && gap > soon && !waiting && v.warnedOnly():
+			return ""
+		case made == perhaps:
+			return min2(evidence.Likely, v.strengthOfWords(w, boot, quoted, latest, waiting))
+		}
+		return v.strengthOfWords(w, boot, quoted, latest, waiting)
+	}
+	conf := v.strengthOfWords(w, boot, quoted, latest, waiting)
+	if conf != "" && !quoted && w == saysNothing {
+		conf = v.wordless(conf, ofName)
+	}
+	return conf
+}
+
+// ofName are words of what cannot be done without an address.
+var ofName = anyOf{ofConnection, consequence}
+
+// quotes says whether a line has one of the names that were asked for.
+func (v *View) quotes(line string) bool {
+	for _, l := range v.lookups() {
+		if l.outcome != "" && hasName(strings.ToLower(line), strings.ToLower(l.Name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// warnedOnly says whether its very last line is a warning.
+func (v *View) warnedOnly() bool {
+	s := v.text.lastLine()
+	return livedOn.MatchString(s) && !phpLine.MatchString(s)
+}
+
+// strengthOfWords is strengthOfName by what the last words are known to say.
+func (v *View) strengthOfWords(w word, boot int64, quoted, latest, waiting bool) evidence.Confidence {
+	gap := v.End - boot
+	said := v.text.said()
 	switch w {
 	case saysIt:
 		switch {
@@ -163,10 +204,21 @@ func (v *View) notResolved(s *sought, quoted bool, all []lookup, un []unreachabl
 	if kind == truncated && !mentions(v.text.said(), nameWords...) && !quoted {
 		return nil // many take what there is
 	}
-	if end.pid != v.PID && !slices.Contains(v.Passed, end.pid) && v.saysName(quoted) != saysIt {
-		return nil // another process's
+	var helped evidence.Confidence
+	var helper []int
+	if end.pid != v.PID && !slices.Contains(v.Passed, end.pid) {
+		helped, helper = v.helperFailed(end.pid, end.boot, func(s string) bool { return mentions(s, nameWords...) || quotesAny(s, try) })
+		if helped == "" && v.saysName(quoted) != saysIt {
+			return nil // another process's
+		}
 	}
 	conf := v.strengthOfName(end.boot, quoted, latest, waiting)
+	if helped.Rank() > conf.Rank() {
+		conf = helped
+	}
+	if conf != evidence.Certain && v.asked < 0 && v.saidAbove(end.boot, func(s string) bool { return mentions(s, nameWords...) && quotesAny(s, try) }) {
+		conf = evidence.Certain
+	}
 	if conf == "" {
 		return nil
 	}
@@ -229,8 +281,14 @@ func (v *View) notResolved(s *sought, quoted bool, all []lookup, un []unreachabl
 	for _, l := range try[max(0, len(try)-3):] {
 		f.Evidence = append(f.Evidence, l.at)
 	}
-	f.Evidence = append(f.Evidence, v.deathAt()...)
+	f.Evidence = append(append(f.Evidence, helper...), v.deathAt()...)
 	return f
+}
+
+// quotesAny says whether a line has one of the names.
+func quotesAny(line string, try []lookup) bool {
+	line = strings.ToLower(line)
+	return slices.ContainsFunc(try, func(l lookup) bool { return hasName(line, strings.ToLower(l.Name)) })
 }
 
 // partly says whether some form was answered with something shortly before.

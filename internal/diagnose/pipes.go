@@ -19,6 +19,9 @@ var brokenPipe = Cause{
 	Explains: []string{"uncaught-error", "assertion"},
 }
 
+// ofPipe are words of what cannot be done without a reader.
+var ofPipe = anyOf{ofConnection, newPattern(`(?i)(\b(pipe|writ\w+|output|print\w*|stdout|stderr|flush\w*|stream|close\w*|lost|gone|log\w*|send\w*)\b)`)}
+
 func ruleBrokenPipe(v *View) *evidence.Finding {
 	epipe := func(c *evidence.FailedCall) bool { return c.Errno == evidence.EPIPE && c.BootNanos <= v.End }
 	if v.How == endPipe {
@@ -30,6 +33,9 @@ func ruleBrokenPipe(v *View) *evidence.Finding {
 		ev := v.deathAt()
 		if c, at := v.lastOfEnder(epipe); c != nil && v.End-c.BootNanos < soon {
 			ev = append(ev, at)
+			if v.neverConnected(c) != nil {
+				return nil // it never had a reader
+			}
 			sum = fmt.Sprintf("It wrote to %s, whose reader was gone (%s, EPIPE), and died of SIGPIPE.", v.target(c), plain(c.Call, 30))
 		} else if i, w := v.refusedWrite(evidence.EPIPE); w != nil && v.End-v.boot(i) < soon {
 			ev = append(ev, i)
@@ -46,6 +52,20 @@ func ruleBrokenPipe(v *View) *evidence.Finding {
 		s.add(v, i, w.Count)
 	}
 	l := v.link(others, epipe, errnoWords[evidence.EPIPE], s)
+	if l.conf == "" {
+		return nil
+	}
+	switch {
+	case !l.said:
+		l.conf = v.wordless(l.conf, ofPipe)
+	default:
+		switch v.afterWords(ofPipe, func(s string) bool { return mentions(s, errnoWords[evidence.EPIPE]...) }) {
+		case elsewhere:
+			l.conf = ""
+		case perhaps:
+			l.conf = min2(l.conf, evidence.Likely)
+		}
+	}
 	if l.conf == "" {
 		return nil
 	}

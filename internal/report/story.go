@@ -128,7 +128,14 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 	case *evidence.Exit:
 		return o.PID != main && (d.ExitCode == 0 || d.Signal == 0 && told(c))
 	case *evidence.Stdio:
+		if d.Action == "closed" && told(c) && end(c)-o.BootNanos < 1e8 {
+			return true // on the way out
+		}
 		return d.Action == "replaced" // put there on purpose
+	case *evidence.ConnectFailed:
+		return nameCache(d.Peer)
+	case *evidence.DNSFailed: // a name without an IPv6 address
+		return d.RCode == "NOERROR" && !d.Truncated && told(c)
 	case *evidence.ExecFailed: // on the way along PATH
 		return d.Errno == evidence.ENOENT && !slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
 			e, ok := later.Detail.(*evidence.Exit)
@@ -139,6 +146,10 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 	}
 	return false
 }
+
+// nameCache says whether a path is the socket of the C library's name cache, which it tries first always
+// and which need not be there.
+func nameCache(path string) bool { return strings.HasSuffix(path, "/nscd/socket") }
 
 // whoSaw is the source of an observation, with the process and thread where they are not the main ones.
 func whoSaw(c *evidence.Case, o *evidence.Observation) string {
@@ -174,6 +185,9 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 		if slices.ContainsFunc(c.Timeline, func(r evidence.Observation) bool {
 			return r.PID == o.PID && max(r.BootNanos-f.BootNanos, f.BootNanos-r.BootNanos) < 1e6 && tells(r.Detail, f)
 		}) {
+			continue
+		}
+		if nameCache(f.Path) && !named(f) {
 			continue
 		}
 		if f.Errno == evidence.EINVAL && strings.HasPrefix(f.Call, "readlink") { // what it looked at is no link
@@ -316,7 +330,11 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 	case *evidence.InotifyRefused:
 		return fmt.Sprintf("%s refused: %s, %s", clean(d.Call), d.Errno, times(max(d.Count, 1))), d.Call, 50
 	case *evidence.AddressRefused:
-		return fmt.Sprintf("%s(%s) refused: %s", clean(d.Call), middle(clean(d.Address), 50), d.Errno), d.Call + d.Address + d.Errno.String(), 45
+		what := fmt.Sprintf("%s(%s) refused: %s", clean(d.Call), middle(clean(d.Address), 50), d.Errno)
+		if d.Count > 1 {
+			what += ", " + times(d.Count) + " in all"
+		}
+		return what, d.Call + d.Address + d.Errno.String(), 45
 	case *evidence.LimitRefused:
 		score := 0 // runtimes try what they can have
 		if d.Spawn() {
