@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func reader(t *testing.T) {
 	}()
 }
 
-// holdMemory leaves as much unread in connections of this process as they take.
+// holdMemory leaves 2 MiB unread in connections of this process.
 func holdMemory(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +82,10 @@ func holdMemory(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	b := make([]byte, 1<<16)
-	for range 4 {
+	for n := 0; tcpMemory(t) < 2<<20/os.Getpagesize(); n++ {
+		if n == 64 {
+			t.Fatalf("%d full connections hold no more than %d pages", n, tcpMemory(t))
+		}
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -91,13 +95,31 @@ func holdMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close(); in.Close() })
-		for {
+		for err == nil {
 			c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-			if _, err := c.Write(b); err != nil {
-				break
-			}
+			_, err = c.Write(b)
 		}
 	}
+}
+
+// tcpMemory is the memory of all TCP sockets in pages, as the kernel holds it against tcp_mem: in steps
+// of 1 MiB for each CPU.
+func tcpMemory(t *testing.T) int {
+	b, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(b)) {
+		if _, mem, ok := strings.Cut(l, " mem "); ok && strings.HasPrefix(l, "TCP: ") {
+			n, err := strconv.Atoi(strings.TrimSpace(mem))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no memory of TCP in %s", b)
+	return 0
 }
 
 // exceeded wants the kernel to refuse a socket memory until the test ends.
