@@ -31,6 +31,8 @@ func takenUDP(port string) func(*Run) {
 var addresses = []Scenario{
 	{Name: "c-bind", Unprivileged: true, Why: "the port is another's; the message is a number", Cmd: []string{"c:address-in-use/listen.c", "8811"}, NetNS: true, Setup: taken("8811"),
 		Exit: 13, Cause: "address-in-use", Confidence: certain, Words: []string{"127.0.0.1:8811", "python3"}},
+	{Name: "warned-then-setting", Why: "the port of something optional is another's; then a setting is missing", Kind: Pair, Cmd: []string{"py:connection-loss/survived.py", "taken", "FATAL: missing setting shard_count"}, NetNS: true, Setup: taken("8811"),
+		Exit: 3, Cause: "exit-error", Never: []string{"address-in-use"}},
 	{Name: "c-bind-mute", Why: "the port is another's, and no word about it", Cmd: []string{"c:address-in-use/listen.c", "8812", "quiet"}, NetNS: true, Setup: taken("8812"),
 		Exit: 2, Cause: "address-in-use", Confidence: certain, Words: []string{"8812"}},
 	{Name: "c-bind-udp", Why: "a UDP port", Cmd: []string{"c:address-in-use/listen.c", "8813", "udp"}, NetNS: true, Setup: takenUDP("8813"),
