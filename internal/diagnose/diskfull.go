@@ -24,7 +24,7 @@ var diskFull = Cause{
 }
 
 // writing is what a program says of a write that failed without its error.
-var writing = newPattern(`(?i)\b(writ\w*|sav(e|ed|ing)|flush\w*|fflush|fsync|sync|clos(e|ing)|fclose|stor(e|ing)|copy\w*|extract\w*|truncat\w*|disk|output|i/o|io|dump\w*|append\w*|commit\w*|rename|mkdir|creat\w*|allocat\w*|storage|persist\w*)\b`)
+var writing = newPattern(`(?i)\b(writ\w*|wrote|sav(e|ed|ing)|flush\w*|fflush|fsync|sync|clos(e|ing)|fclose|stor(e|ing)|copy\w*|extract\w*|truncat\w*|disk|output|i/o|io|dump\w*|append\w*|commit\w*|rename|mkdir|creat\w*|allocat\w*|storage|persist\w*)\b`)
 
 func isFull(e evidence.Errno) bool { return e == evidence.ENOSPC || e == evidence.EDQUOT }
 
@@ -54,6 +54,11 @@ func ruleDiskFull(v *View) *evidence.Finding {
 	}
 	if at < 0 && len(own) > 0 {
 		at = own[len(own)-1]
+	}
+	for said, k := v.text.said(), len(own)-1; k >= 0 && at >= 0 && !namesPath(said, v.fileRefused(at).Path); k-- {
+		if namesPath(said, v.fileRefused(own[k]).Path) { // of several, the one that it names
+			at, l.gap = own[k], v.End-v.boot(own[k])
+		}
 	}
 	if l.conf != "" {
 		l.conf = v.plainly(l, how, func(said string) bool {

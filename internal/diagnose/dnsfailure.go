@@ -139,11 +139,21 @@ func (v *View) strengthOfWords(w word, boot int64, quoted, latest, waiting bool)
 		case quoted && (gap <= window || waiting):
 			return evidence.Likely
 		case !latest || v.failedSince(boot):
-		case (gap <= soon || waiting) && (said == "" || consequence.MatchString(said)), gap <= atOnce:
+		case (gap <= soon || waiting) && (said == "" || consequence.MatchString(said)), gap <= atOnce && !v.speaksOfFiles():
 			return evidence.Likely
 		}
 	}
 	return ""
+}
+
+// speaksOfFiles says whether the last line ends in an error that no lookup of a name has.
+func (v *View) speaksOfFiles() bool {
+	for _, e := range []evidence.Errno{evidence.EACCES, evidence.EPERM, evidence.EROFS, evidence.ENOSPC, evidence.EDQUOT} {
+		if asErrno(v.text.lastLine(), e) {
+			return true
+		}
+	}
+	return false
 }
 
 // lastWord says whether a name that did not resolve is the very last thing it speaks of: a runtime's

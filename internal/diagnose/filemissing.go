@@ -72,7 +72,7 @@ func ruleFileMissing(v *View) *evidence.Finding {
 			switch {
 			case len(c.Path) > len(path.Base(c.Path)) && strings.Contains(whole, c.Path):
 				conf, rank, line = v.afterwards(evidence.Certain, v.End-c.BootNanos, evidence.Possible), 3, whole
-			case how != toldNot && !v.otherError(words) && v.onlyOne(c, line):
+			case how != toldNot && !v.otherError(words) && !ofAnother(line, words) && v.onlyOne(c, line):
 				conf, rank = evidence.Likely, 2
 				if how == toldLast && !c.Searching() && len(c.Path) > len(path.Base(c.Path)) && strings.Contains(line, c.Path) && v.isLast(c) && v.End-c.BootNanos < atOnce {
 					conf = evidence.Certain
@@ -105,6 +105,8 @@ func ruleFileMissing(v *View) *evidence.Finding {
 				best.c, best.at, best.conf = c, at, evidence.Certain
 			case how == toldLast:
 				best.c, best.at, best.conf = c, at, evidence.Likely
+			case v.quotes(c):
+				best.c, best.at, best.conf = c, at, evidence.Possible
 			case v.text.seen && v.text.said() == "" && v.End-c.BootNanos < second/100:
 				best.c, best.at, best.conf = c, at, evidence.Possible
 			}
@@ -134,6 +136,23 @@ func (v *View) onlyOne(c *evidence.FailedCall, line string) bool {
 
 // otherError says whether the last words name an error that the kernel returned and that is not one of words.
 func (v *View) otherError(words []string) bool { return v.names(words) == saysOther }
+
+// quotes says whether the last line has the whole path of a file that was not there and right after which
+// it ended, whatever else it says: its words may be of any language.
+func (v *View) quotes(c *evidence.FailedCall) bool {
+	how, line := v.tells(func(line string) bool { return path.IsAbs(c.Path) && path.Dir(c.Path) != "/" && bounded(line, c.Path) })
+	return how == toldLast && v.End-c.BootNanos < atOnce && !ofAnother(line, nil)
+}
+
+// ofAnother says whether a line names an error that is not one of words.
+func ofAnother(line string, words []string) bool {
+	for _, other := range errnoWords {
+		if mentions(line, other...) {
+			return !mentions(line, words...)
+		}
+	}
+	return false
+}
 
 // missingElsewhere offers what programs met that the culprit started and that failed, and programs
 // that could not be started.

@@ -37,11 +37,14 @@ const (
 )
 
 // followUp is a last line that only concludes from what stands above it.
-var followUp = newPattern(`(?i)\b(exit\w*|abort\w*|fail\w*|giv\w+ up|stopp\w*|quit\w*|terminat\w*|shut\w*|unable|could not|couldn't|cannot|can't|usage|try|hint|see|logs?|status|more information|compilation|error \d+|not (started|saved|written|loaded|opened)|removing|cleaning|previous errors?|unexpected|broken pipe|connection reset|hung up|disconnected|code \d+)\b|^\s*(at |in |from |\^|\.\.\.|\d+:)`)
+var followUp = newPattern(`(?i)\b(exit\w*|abort\w*|fail\w*|giv\w+ up|stopp\w*|quit\w*|terminat\w*|shut\w*|unable|could not|couldn't|cannot|can't|usage|try|hint|see|logs?|status|more information|compilation|error \d+|not (started|saved|written|loaded|opened)|removing|cleaning|loading|retr(?:y\w*|ies)|tries|attempts?|previous errors?|unexpected|broken pipe|connection reset|hung up|disconnected|code \d+)\b|^\s*(at |in |from |\^|\.\.\.|\d+:)`)
 
 // closingLine is a line that adds nothing: the end of a report, figures, a piece of source.
-var closingLine = newPattern(`(?i)^([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
-	`error is not recoverable: exiting now|(collect2: )?error: ld returned \d exit status|.* error \d+|stop)\W*$|due to previous errors|^\s*\d+\+\d+ records |^\d+ bytes .*copied|^\s*\d*\s*\|\s|^\s*[~^]+\s*$|^\s*\|`)
+var closingLine = newPattern(`(?i)^(\S*\d\S*[ |]+){0,3}([\w./-]+(\[\d+\])?: )*(\*\*\* )?(exiting( \([^()]*\))?|aborting|terminating|giving up|quitting|stopping|aborted|compilation terminated|exiting with failure status.*|` +
+	`error is not recoverable: exiting now|(collect2: )?error: ld returned \d exit status|.* error \d+|stop)\W*$|due to previous errors|^\s*\d+\+\d+ records |^\d+ bytes .*copied|^\s*\d*\s*\|\s|^\s*[~^]+\s*$|^\s*\||^\d+ errors?$|^[a-z][\w /]* [\w /]*: [\d.]+( [a-z]+)?( = .*)?$`)
+
+// caret is a line that points at a place in the line above, a piece of source.
+var caret = newPattern(`^\s*[~^]+\s*$`)
 
 // warned is a line that its writer takes for no more than a warning.
 var warned = newPattern(`(?i)\b(warn(ing)?|notice|info|debug|note|ignor(ed|ing)|skipp?(ed|ing)|optional|continuing|fall(ing)? ?back|default(s)?( instead)?)\b`)
@@ -51,6 +54,9 @@ func (v *View) endLines(n int) (out [][]string) {
 	for _, s := range v.text.streams {
 		var last []string
 		for i := len(s.all) - 1; i >= 0 && len(last) < n; i-- {
+			if i+1 < len(s.all) && caret.MatchString(s.all[i+1]) {
+				continue
+			}
 			if strings.TrimSpace(s.all[i]) != "" && !epilogue(s.all[i]) && !closingLine.MatchString(s.all[i]) {
 				last = append(last, s.all[i])
 			}
@@ -75,6 +81,8 @@ func (v *View) tells(fits func(line string) bool) (told, string) {
 				continue
 			}
 			switch {
+			case i == 0 && phpLine.MatchString(s) && best < toldEarlier: // a call that failed is no more than a warning to PHP
+				best, line = toldEarlier, s
 			case i == 0 && !warned.MatchString(s):
 				best, line = toldLast, s
 			case i > 0 && !warned.MatchString(s) && best < toldEarlier && !slices.ContainsFunc(last[:i], func(s string) bool { return !followUp.MatchString(s) }):
@@ -99,7 +107,7 @@ func asErrno(line string, e evidence.Errno) bool {
 			return true
 		}
 		end := strings.ToLower(strings.TrimRight(line, " .!\"')]}"))
-		for _, t := range r.texts {
+		for _, t := range slices.Concat(r.texts, localised[e]) {
 			if strings.HasSuffix(end, strings.ToLower(t)) {
 				return true
 			}

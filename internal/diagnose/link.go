@@ -127,7 +127,12 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	lived := v.End-first > 5*second // it met the first of them long before and went on
 	word := v.names(words)
 	if t := v.text.final; t != nil && t.lang == langPerl && best.call != nil && best.ender && best.later == 0 && v.Code == int32(best.call.Errno) && v.How == endError {
-		word = saysIt // die() exits with errno
+		switch said := t.msg; { // die() exits with errno, be it of long ago
+		case failing.MatchString(said) || consequence.MatchString(said) || writing.MatchString(said):
+			word = saysIt
+		case l.gap <= second/100:
+			word = saysVague
+		}
 	}
 	l.said = word == saysIt
 	switch kind {
@@ -148,6 +153,9 @@ func (v *View) link(kind linkKind, match func(*evidence.FailedCall) bool, words 
 	}
 	return l
 }
+
+// failing says of anything that it could not be done.
+var failing = newPattern(`(?i)\b(fail\w*|can ?not|can't|could ?n[o']t|could not|unable|error|impossible)\b`)
 
 // agrees says whether its last words report that failed call: differs, where they name another path or
 // address that was refused so.
@@ -274,6 +282,8 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 		return evidence.Likely
 	case word == saysIt:
 		return ""
+	case word == saysNothing && (kind == mappings || kind == tasks) && v.speaksOfElse():
+		return ""
 	case isLast && own <= atOnce && !lived && word == saysNothing:
 		// It may have got over the error and ended for a reason of which nothing was seen.
 		if said := v.text.said(); said != "" && !consequence.MatchString(said) || !v.heard() || kind == descriptors && !v.full() {
@@ -293,6 +303,16 @@ func (v *View) strength(kind linkKind, ender bool, call *evidence.FailedCall, la
 	return ""
 }
 
+// wanted is what a program speaks of that was refused memory, a process or a thread.
+var wanted = newPattern(`(?i)\b(mem\w*|\w*alloc\w*|arena|heap|buffers?|stack|m?map\w*|reserv\w*|spaces?|size|large|big|grow\w*|fork\w*|process\w*|threads?|tasks?|spawn\w*|workers?|child\w*|start\w*|creat\w*|init\w*|limit\w*|out of|run\w*|exec\w*|abort\w*|fatal|panic|not|no)\b`)
+
+// speaksOfElse says whether the last words are of something else than that something was not to be had:
+// programs try for memory, processes and threads, and go on with fewer.
+func (v *View) speaksOfElse() bool {
+	said := v.text.said()
+	return v.text.final == nil && said != "" && !wanted.MatchString(said) && !consequence.MatchString(said) && !failing.MatchString(said)
+}
+
 // trapped says whether the fault is an instruction that a program puts where it gives up, in place of
 // abort(), as V8 and Chromium do.
 func (v *View) trapped() bool {
@@ -304,7 +324,7 @@ func noise(e evidence.Errno) bool {
 	switch e {
 	case evidence.ENOENT, evidence.EAGAIN, evidence.EINTR, evidence.EBADF, evidence.EINVAL, evidence.EISDIR,
 		3 /* ESRCH */, 10 /* ECHILD */, 17 /* EEXIST */, 20 /* ENOTDIR */, 25 /* ENOTTY */, 29 /* ESPIPE */, 38, /* ENOSYS */
-		95 /* ENOTSUP */, 107 /* ENOTCONN */, 115 /* EINPROGRESS */ :
+		95 /* ENOTSUP */, 61 /* ENODATA */, 107 /* ENOTCONN */, 115 /* EINPROGRESS */ :
 		return true
 	}
 	return false

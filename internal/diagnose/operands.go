@@ -37,7 +37,7 @@ func (r *claim) operands(line string, h hit) {
 	case langRust: // an error's own fields are in quotes
 		line = osDebug.ReplaceAllString(line, "")
 		head, tail = line, ""
-	case langRuby, langLua: // where it stands in the source
+	case langRuby, langLua, langTcl: // where it stands in the source
 		line = sourceLine.ReplaceAllString(line, "")
 		head = sourceLine.ReplaceAllString(head, "")
 	case langShell:

@@ -24,6 +24,9 @@ var permission = Cause{
 	Explains: []string{"uncaught-error", "assertion"},
 }
 
+// readOnlyWords are what databases say of a file that they may only read.
+var readOnlyWords = []string{"readonly database", "read-only database", "database is read-only", "database is read only"}
+
 func isForbidden(e evidence.Errno) bool {
 	return e == evidence.EACCES || e == evidence.EPERM || e == evidence.EROFS
 }
@@ -52,6 +55,8 @@ func privilege(c *evidence.FailedCall) string {
 		return "CAP_SETUID"
 	case "setgid", "setregid", "setresgid", "setgroups":
 		return "CAP_SETGID"
+	case "kill", "tkill", "tgkill", "pidfd_send_signal":
+		return "CAP_KILL"
 	case "ptrace", "process_vm_readv", "process_vm_writev":
 		return "CAP_SYS_PTRACE"
 	case "settimeofday", "clock_settime", "adjtimex", "clock_adjtime":
@@ -123,6 +128,9 @@ func (v *View) forbiddenBy(e evidence.Errno) forbidden {
 	if e != evidence.EROFS {
 		words = slices.Concat(words, deniedWords)
 	}
+	if e != evidence.EPERM {
+		words = slices.Concat(words, readOnlyWords)
+	}
 	match := func(c *evidence.FailedCall) bool {
 		return c.Errno == e && (onFiles(c.Call) || privilege(c) != "" || strings.HasPrefix(c.Call, "exec"))
 	}
@@ -150,7 +158,7 @@ func (v *View) forbiddenBy(e evidence.Errno) forbidden {
 	case f.named && how == toldEarlier && f.l.gap <= window:
 		f.l.conf = evidence.Likely
 	case f.l.conf == "":
-	case how == toldLast && v.isLast(f.call) && f.l.gap <= soon && (asErrno(line, e) || v.text.final != nil && asErrno(v.text.final.msg, e)):
+	case how == toldLast && v.isLast(f.call) && f.l.gap <= soon && (asErrno(line, e) || mentions(line, readOnlyWords...) || v.text.final != nil && asErrno(v.text.final.msg, e)):
 		f.l.conf = evidence.Likely // it says so, and not of what
 		if f.call.Path == "" && privilege(f.call) != "" || f.l.gap <= atOnce && v.alone(f.call, match) {
 			f.l.conf = evidence.Certain // nothing else to name
@@ -315,6 +323,25 @@ func (v *View) readOnly(r *evidence.FileRefused) (why, advice string) {
 		fmt.Sprintf("Write elsewhere, or mount %s for writing (a volume there, mount -o remount,rw; readOnlyRootFilesystem in Kubernetes). A disk that met errors may have been made read-only by the kernel: see its log.", plain(r.Mount, 80))
 }
 
+// capDACOverride is the bit of CAP_DAC_OVERRIDE, which modes do not bind.
+const capDACOverride = 1 << 1
+
+// ownersOnly says who may do what no mode allows anybody.
+func ownersOnly(r *evidence.FileRefused) string {
+	if r.Errno != evidence.EPERM {
+		return ""
+	}
+	switch {
+	case hasAnyPrefix(r.Call, "chown", "fchown", "lchown"):
+		return "Only who has CAP_CHOWN may give a file to another user."
+	case hasAnyPrefix(r.Call, "chmod", "fchmod", "utime", "futime"):
+		return "Only the owner of a file, or who has CAP_FOWNER, may do that."
+	case hasAnyPrefix(r.Call, "mknod"):
+		return "Only who has CAP_MKNOD may make a device."
+	}
+	return ""
+}
+
 // forbids says what of a file forbade it.
 func forbids(r *evidence.FileRefused) (why, advice string) {
 	who := ""
@@ -331,7 +358,10 @@ func forbids(r *evidence.FileRefused) (why, advice string) {
 		why = fmt.Sprintf("%s has mode %04o, owner %s, group %d", plain(r.Forbids, 120), r.Mode, asUser(r.Owner), r.Group)
 		if who != "" {
 			why += fmt.Sprintf("; it ran as %s, group %d", who, r.GID)
-			if r.UID == 0 {
+			switch {
+			case r.Errno == evidence.EACCES && r.Caps&capDACOverride != 0:
+				why += ", and its capabilities are those of a user namespace, which do not count for that owner"
+			case r.UID == 0:
 				why += " without CAP_DAC_OVERRIDE"
 			}
 		}
@@ -344,7 +374,14 @@ func forbids(r *evidence.FileRefused) (why, advice string) {
 	case (r.Call == "execve" || r.Call == "mmap") && r.NoExec:
 		return fmt.Sprintf("It is on a mount without execution (noexec: %s).", plain(r.Mount, 80)), "Put it elsewhere, or mount that with exec."
 	case r.Owner >= 0 && who != "":
-		why = fmt.Sprintf("%s has mode %04o, owner %s; it ran as %s. Its mode does not forbid it", target, r.Mode, asUser(r.Owner), who)
+		why = fmt.Sprintf("%s has mode %04o, owner %s, group %d; it ran as %s, group %d", target, r.Mode, asUser(r.Owner), r.Group, who, r.GID)
+		if advice := ownersOnly(r); advice != "" {
+			return why + ". " + advice, "Do it as root or as the file's owner, or give it that capability (setcap, AmbientCapabilities=, --cap-add)."
+		}
+		why += ". Its mode does not forbid it"
+		if r.Caps&capDACOverride != 0 {
+			why += " to who has CAP_DAC_OVERRIDE"
+		}
 		if r.Missing {
 			why = fmt.Sprintf("There is no %s, and the directory's mode %04o (owner %s) does not forbid it to %s", target, r.Mode, asUser(r.Owner), who)
 		}

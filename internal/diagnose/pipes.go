@@ -305,8 +305,11 @@ func tornOutput(v *View) *evidence.Symptom {
 	if writes == 0 || lost <= 0 {
 		return nil
 	}
-	return &evidence.Symptom{Kind: "torn-output", Evidence: ev,
-		Summary: fmt.Sprintf("%d writes to its output were cut short or refused; up to %s are missing from it.", writes, bytesOf(lost))}
+	what := fmt.Sprintf("%d writes to its output were", writes)
+	if writes == 1 {
+		what = "A write to its output was"
+	}
+	return &evidence.Symptom{Kind: "torn-output", Evidence: ev, Summary: fmt.Sprintf("%s cut short or refused; up to %s are missing from it.", what, bytesOf(lost))}
 }
 
 func quoteLine(s string) string { return `"` + strings.ReplaceAll(plain(s, 160), `"`, `'`) + `"` }

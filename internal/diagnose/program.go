@@ -174,11 +174,13 @@ func ruleStartFailure(v *View) *evidence.Finding {
 	at := -1
 	var failed *evidence.ExecFailed
 	for i, e := range of[*evidence.ExecFailed](v) {
-		at, failed = i, e
+		if e.Path != "" && !v.foundLater(i, path.Base(e.Path)) {
+			at, failed = i, e
+		}
 	}
 	for _, p := range v.Passed {
 		for i, e := range ofPID[*evidence.ExecFailed](v, p) {
-			if failed == nil {
+			if failed == nil && e.Path != "" && !v.foundLater(i, path.Base(e.Path)) {
 				at, failed = i, e
 			}
 		}

@@ -154,7 +154,7 @@ var errnoWords = func() map[evidence.Errno][]string {
 	out := map[evidence.Errno][]string{}
 	for i := range refusals {
 		if r := &refusals[i]; r.errno != 0 {
-			out[r.errno] = r.words()
+			out[r.errno] = append(r.words(), localised[r.errno]...)
 		}
 	}
 	return out

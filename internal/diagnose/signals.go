@@ -44,15 +44,44 @@ func ruleSeccomp(v *View) *evidence.Finding {
 	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(v.deathAt(), at), Advice: advice}
 }
 
+// errnoEFBIG is what a write beyond the limit of file size gives where SIGXFSZ is ignored or handled.
+const errnoEFBIG evidence.Errno = 27
+
+// fileTooLarge is the limit of file size in a program that ignores SIGXFSZ, as Python does.
+func (v *View) fileTooLarge() *evidence.Finding {
+	if v.How != endError && v.How != endAbort {
+		return nil
+	}
+	words := []string{"File too large", "file too large", "EFBIG", "Errno 27", "os error 27", "File size limit exceeded"}
+	match := func(c *evidence.FailedCall) bool { return c.Errno == errnoEFBIG && onFiles(c.Call) }
+	l := v.link(others, match, words, seen{})
+	if l.call == nil || l.conf == "" {
+		return nil
+	}
+	how, _ := v.tells(func(line string) bool { return mentions(line, words...) })
+	conf := v.plainly(l, how, func(said string) bool { return v.text.final == nil && writing.MatchString(said) })
+	if conf == "" {
+		return nil
+	}
+	title, sum := "its limit of file size", "It wrote a file beyond its limit (RLIMIT_FSIZE)"
+	if !v.sentByKernel(evidence.SIGXFSZ) {
+		conf = capped(conf, evidence.Likely)
+		title, sum = "a file that is too large", "It wrote a file beyond what its file system or its limit (RLIMIT_FSIZE) allows"
+	}
+	sum += fmt.Sprintf(": %s() to %s failed with EFBIG %s before it %s.", plain(l.call.Call, 30), v.target(l.call), span(l.gap), v.endWords())
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(append(l.evidence, v.sentAt(evidence.SIGXFSZ)...), v.deathAt()...),
+		Advice: "Raise the limit (ulimit -f, LimitFSIZE=), or write less into one file."}
+}
+
 var resourceSignal = Cause{
 	ID:     "resource-signal",
 	Title:  "A resource limit's signal",
-	Why:    "RLIMIT_CPU bounds the processor time of a process (SIGXCPU at the soft limit), RLIMIT_FSIZE the size of the files that it writes (SIGXFSZ).",
-	Seen:   "SIGXCPU or SIGXFSZ made by the kernel: certain.",
+	Why:    "RLIMIT_CPU bounds the processor time of a process (SIGXCPU at the soft limit, SIGKILL at the hard one), RLIMIT_FSIZE the size of the files that it writes (SIGXFSZ).",
+	Seen:   "SIGXCPU or SIGXFSZ made by the kernel: certain. A write refused with EFBIG that the last words name, with SIGXFSZ ignored: certain.",
 	Advice: "Raise the limit (ulimit -t for processor time, ulimit -f for file size), or find what uses that much.",
 	Rule: func(v *View) *evidence.Finding {
 		if v.How != endResource {
-			return nil
+			return v.fileTooLarge()
 		}
 		f := &evidence.Finding{Confidence: evidence.Certain, Title: "its limit of processor time", Evidence: v.deathAt(),
 			Summary: "It used up its limit of processor time (RLIMIT_CPU), and the kernel sent it SIGXCPU."}
@@ -64,7 +93,7 @@ var resourceSignal = Cause{
 			if c, at := v.lastOfEnder(func(c *evidence.FailedCall) bool { return c.Errno == 27 /* EFBIG */ }); c != nil {
 				f.Evidence = append(f.Evidence, at)
 				if c.FD >= 0 {
-					f.Summary += fmt.Sprintf(" It was %s on descriptor %d.", plain(c.Call, 30), c.FD)
+					f.Summary += fmt.Sprintf(" It was a %s() to %s.", plain(c.Call, 30), v.target(c))
 				}
 			}
 		}
@@ -73,6 +102,7 @@ var resourceSignal = Cause{
 		}
 		return f
 	},
+	Explains: []string{"uncaught-error", "assertion"},
 	Swallows: []string{"killed"},
 }
 
@@ -170,7 +200,13 @@ func ruleKilled(v *View) *evidence.Finding {
 				f.Summary = fmt.Sprintf("%s came from its terminal: a key was pressed or the terminal was closed", v.Signal)
 			}
 			f.Summary += "."
+			if v.Signal == evidence.SIGKILL && v.Exit != nil {
+				f.Summary += fmt.Sprintf(" It had used %s of processor time.", span(v.Exit.UserNanos+v.Exit.SystemNanos))
+			}
 			f.Advice = "If nobody did that on purpose, see what the terminal or the machine did at that time."
+			if v.Signal == evidence.SIGKILL {
+				f.Advice = "The kernel does so where the hard limit of CPU time is reached (ulimit -t, LimitCPU=), the cgroup is ended (cgroup.kill) or the first process of its pid namespace has ended."
+			}
 		case passedOn(v.Sender):
 			f.Title = v.Signal.String() + " from outside"
 			f.Summary = fmt.Sprintf("Somebody sent %s to descry run, which passed it on; who it was is not seen.", v.Signal)

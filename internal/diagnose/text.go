@@ -134,7 +134,7 @@ func (t *text) find(n int, words ...string) string {
 // epilogue is a line that others add after a program's last words.
 func epilogue(s string) bool {
 	s = strings.TrimSpace(s)
-	return s == "" || s == "}" || nativeFrame.MatchString(s) || hasAnyPrefix(s, "exit status ", "npm ERR!", "npm error", "Node.js v", "Aborted", "Segmentation fault",
+	return s == "" || s == "}" || nativeFrame.MatchString(s) || hasAnyPrefix(s, "exit status ", "npm ERR!", "npm error", "Node.js v", "Crash dump is being written to: ", "Aborted", "Segmentation fault",
 		"Killed", "Terminated", "----- Native stack trace", "----- JavaScript stack trace", "make: ***", "error Command failed", "info Visit https://yarnpkg.com", "[Inferior ")
 }
 

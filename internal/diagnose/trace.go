@@ -20,6 +20,7 @@ const (
 	langCPP    lang = "C++"
 	langPerl   lang = "Perl"
 	langLua    lang = "Lua"
+	langTcl    lang = "Tcl"
 )
 
 // trace is an error report of a language's runtime in the output.
@@ -79,7 +80,7 @@ func finalTrace(all []string, truncated bool) *trace {
 // parseTrace reads a report that begins at line i.
 func parseTrace(all []string, i int, cut bool) *trace {
 	for _, f := range []func([]string, int, bool) *trace{
-		parseGo, parsePython, parseJava, parseNode, parseRuby, parsePHP, parseDotNet, parseRust, parseCPP, parsePerl, parseLua,
+		parseGo, parsePython, parseJava, parseNode, parseRuby, parsePHP, parseDotNet, parseRust, parseCPP, parsePerl, parseLua, parseTcl,
 	} {
 		if t := f(all, i, cut); t != nil {
 			if t.from == 0 {
@@ -349,7 +350,7 @@ func parseNode(all []string, i int, _ bool) *trace {
 	}
 	m := nodeError.FindStringSubmatch(all[i])
 	if m == nil {
-		return nil
+		return parseNodeBare(all, i)
 	}
 	at := i + 1
 	for at < len(all) && at < i+8 && !strings.HasPrefix(all[at], "    at ") { // a message of several lines

@@ -168,3 +168,50 @@ func parseLua(all []string, i int, _ bool) *trace {
 	}
 	return t
 }
+
+// nodeBare is an error without a stack, as those of the file system are where a callback or a promise gets them.
+var nodeBare = newPattern(`^\[(\w*(?:Error|Exception))(?: \[\w+\])?: (.*)\](?: \{)?$`)
+
+// parseNodeBare reads one that nobody caught: a source excerpt with a caret stands above it.
+func parseNodeBare(all []string, i int) *trace {
+	m := nodeBare.FindStringSubmatch(all[i])
+	if m == nil {
+		return nil
+	}
+	t := &trace{lang: langNode, what: "exception", typ: m[1], msg: m[2], codes: []int32{1}}
+	for k := max(0, i-3); k < i; k++ {
+		t.proven = t.proven || strings.TrimSpace(all[k]) == "^"
+	}
+	if !t.proven {
+		return nil // console.log() of an error
+	}
+	for t.to = i + 1; t.to < len(all) && t.to < i+20; t.to++ {
+		if s := all[t.to]; s != "" && !hasAnyPrefix(s, " ", "}", "Node.js v") {
+			break
+		}
+	}
+	return t
+}
+
+var tclFrame = newPattern(`^    (while executing|invoked from within|\((file|procedure|"[a-z]+" body|"[a-z]+" arm|in namespace) .*\))$`)
+
+// parseTcl reads the report of tclsh and wish: the message, and below it what was executed.
+func parseTcl(all []string, i int, _ bool) *trace {
+	if i+2 >= len(all) || all[i+1] != "    while executing" || all[i] == "" || !strings.HasPrefix(all[i+2], `"`) {
+		return nil
+	}
+	t := &trace{lang: langTcl, what: "error", msg: all[i], codes: []int32{1}, proven: true}
+	inside := false // a command in quotes, of several lines
+	for t.to = i + 1; t.to < len(all); t.to++ {
+		s := all[t.to]
+		if !inside && !tclFrame.MatchString(s) && !strings.HasPrefix(s, `"`) {
+			break
+		}
+		if strings.HasPrefix(s, `"`) && !inside {
+			inside = len(s) == 1 || !strings.HasSuffix(s, `"`)
+		} else if inside {
+			inside = !strings.HasSuffix(s, `"`)
+		}
+	}
+	return t
+}

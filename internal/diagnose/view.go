@@ -202,16 +202,23 @@ var passers = map[string]bool{
 	"pipenv": true, "bundle": true, "dotenv": true, "flock": true, "xvfb-run": true, "gcc": true, "g++": true, "cc": true, "c++": true, "go": true, "cargo": true,
 }
 
-func (v *View) passes(pid int32) bool {
+func (v *View) passes(pid int32) bool { return v.passesAt(pid, 0) }
+
+func (v *View) passesAt(pid int32, depth int) bool {
+	executed := false
 	for i, e := range ofPID[*evidence.Exec](v, pid) {
 		if passers[path.Base(e.Path)] || strings.HasSuffix(e.Path, ".sh") ||
 			len(e.Args) > 0 && passers[path.Base(e.Args[0])] || passers[v.Case.Timeline[i].Comm] {
 			return true
 		}
+		executed = true
 	}
-	for i := range ofPID[*evidence.Exit](v, pid) {
+	for i, e := range ofPID[*evidence.Exit](v, pid) {
 		if comm := v.Case.Timeline[i].Comm; passers[comm] || strings.HasSuffix(comm, ".sh") || strings.HasPrefix(comm, "npm ") {
 			return true
+		}
+		if !executed && e.Parent != pid && depth < 8 { // a subshell is what its parent is
+			return v.passesAt(e.Parent, depth+1)
 		}
 	}
 	return false
@@ -436,8 +443,8 @@ func (v *View) findName() {
 			v.Name = path.Base(e.Path)
 		}
 	}
-	if cmd := v.Case.Subject.Command; len(v.Passed) == 0 && len(cmd) > 0 && v.Case.Kind != evidence.CaseChildDeath {
-		v.Name = path.Base(cmd[0])
+	if name := v.Case.Program(); len(v.Passed) == 0 && name != "" && v.Case.Kind != evidence.CaseChildDeath {
+		v.Name = name
 	}
 	if v.Name == "" {
 		v.Name = "the program"

@@ -93,6 +93,20 @@ func (a *asked) see() {
 	}
 	w := walk{a: a, root: root, groups: groupsOf(dir, a.pid), sees: sameUsers()}
 	w.along(from, a.d.Path, dir)
+	switch d := a.d; {
+	case !w.sees: // what they say to descry, they do not say to the kernel
+		d.Mode, d.Owner, d.Group = 0, -1, -1
+	case d.Errno == evidence.EACCES && d.Forbids == "":
+		// The kernel refused what is forbidden to nobody who is of every group: a process that is gone was
+		// of none that matters. Nor do the capabilities of a user namespace matter outside of it.
+		w.apart = otherUsers(dir, a.pid)
+		if w.groups == nil || w.apart {
+			if w.groups == nil {
+				w.groups = []uint32{}
+			}
+			w.along(from, d.Path, dir)
+		}
+	}
 }
 
 // procDir is the folder in /proc of a process with the same files: the one itself, or, where it is
@@ -254,6 +268,16 @@ func groupsOf(dir string, pid int) []uint32 {
 		}
 	}
 	return nil
+}
+
+// otherUsers says whether a process is in another user namespace than descry, where its capabilities
+// are of no use for files of users that the namespace does not have.
+func otherUsers(dir string, pid int) bool {
+	if dir != "/proc/"+strconv.Itoa(pid) {
+		return false
+	}
+	var mine, its unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &mine) == nil && unix.Stat(dir+"/ns/user", &its) == nil && mine.Ino != its.Ino
 }
 
 // sameUsers says whether numbers of users mean to descry what they mean to the kernel: not so in a

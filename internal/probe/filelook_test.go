@@ -3,8 +3,15 @@
 package probe
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/evidence"
 )
 
 func TestReadMount(t *testing.T) {
@@ -17,6 +24,43 @@ func TestReadMount(t *testing.T) {
 	}
 	if _, ok := readMount(strings.NewReader(text), 31); ok {
 		t.Error("found a mount that there is not")
+	}
+}
+
+// TestSeeOfTheDead: of a process that is gone the groups are not known; a refusal says that it was of none that
+// the mode allows.
+func TestSeeOfTheDead(t *testing.T) {
+	if !sameUsers() {
+		t.Skip("in a user namespace owners cannot be compared")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root: gives a file to another group")
+	}
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if err := os.WriteFile(key, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(key, 0, 54340); err != nil {
+		t.Fatal(err)
+	}
+	for p := dir; p != "/tmp" && p != "/"; p = filepath.Dir(p) {
+		os.Chmod(p, 0o755)
+	}
+	var ns, root unix.Stat_t
+	if err := errors.Join(unix.Stat("/proc/self/ns/mnt", &ns), unix.Stat("/", &root)); err != nil {
+		t.Fatal(err)
+	}
+	a := &asked{pid: 1 << 30, mntNS: uint32(ns.Ino), rootIno: root.Ino, rootDev: root.Dev,
+		d: &evidence.FileRefused{Call: "openat", Errno: evidence.EACCES, Path: key, FD: -1, UID: 65534, GID: 65534, Owner: -1, Group: -1}}
+	a.see()
+	if a.d.Forbids != key || a.d.Mode != 0o640 || a.d.Group != 54340 {
+		t.Errorf("got %+v", a.d)
+	}
+	a.d.Forbids, a.d.GID = "", 54340
+	a.see()
+	if a.d.Forbids != "" {
+		t.Errorf("the group may read it, and %s is said to forbid it", a.d.Forbids)
 	}
 }
 

@@ -18,6 +18,7 @@ type walk struct {
 	root   int
 	groups []uint32 // nil: not known
 	sees   bool     // owners can be compared
+	apart  bool     // its capabilities are those of a user namespace that does not have the owners
 }
 
 // What a call needs of a file or directory.
@@ -161,10 +162,14 @@ func (w *walk) judge(f int, name string, need uint32, isDir bool) bool {
 		}
 		return d.Forbids != ""
 	}
-	if d.Caps>>unix.CAP_DAC_OVERRIDE&1 != 0 && (isDir || need&needExec == 0 || st.Mode&0o111 != 0) {
+	caps := d.Caps
+	if w.apart {
+		caps = 0
+	}
+	if caps>>unix.CAP_DAC_OVERRIDE&1 != 0 && (isDir || need&needExec == 0 || st.Mode&0o111 != 0) {
 		return false
 	}
-	if d.Caps>>unix.CAP_DAC_READ_SEARCH&1 != 0 && need&needWrite == 0 && (isDir || need&needExec == 0) {
+	if caps>>unix.CAP_DAC_READ_SEARCH&1 != 0 && need&needWrite == 0 && (isDir || need&needExec == 0) {
 		return false
 	}
 	var has uint32

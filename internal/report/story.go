@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -128,21 +129,18 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 	case *evidence.Exit:
 		return o.PID != main && (d.ExitCode == 0 || d.Signal == 0 && told(c))
 	case *evidence.Stdio:
-		if d.Action == "closed" && told(c) && end(c)-o.BootNanos < 1e8 {
-			return true // on the way out
-		}
-		return d.Action == "replaced" // put there on purpose
+		return d.Action == "replaced" || d.Action == "closed" && !missed(c, o, d) // put there on purpose, or nobody wanted it any more
 	case *evidence.ConnectFailed:
 		return nameCache(d.Peer)
 	case *evidence.DNSFailed: // a name without an IPv6 address
 		return d.RCode == "NOERROR" && !d.Truncated && told(c)
 	case *evidence.ExecFailed: // on the way along PATH
-		return d.Errno == evidence.ENOENT && !slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
+		return d.Path == "" || foundLater(c, o, d) || d.Errno == evidence.ENOENT && !slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
 			e, ok := later.Detail.(*evidence.Exit)
 			return ok && later.PID == o.PID && (e.ExitCode == 126 || e.ExitCode == 127)
 		})
 	case *evidence.ThreadFailures:
-		return o.PID != main || len(c.Findings) > 0 && c.Findings[0].Confidence == evidence.Certain
+		return o.PID != main || told(c) || len(c.Findings) > 0 && c.Findings[0].Confidence == evidence.Certain
 	}
 	return false
 }
@@ -151,11 +149,42 @@ func besides(c *evidence.Case, o *evidence.Observation) bool {
 // and which need not be there.
 func nameCache(path string) bool { return strings.HasSuffix(path, "/nscd/socket") }
 
+// missed says whether a standard descriptor that was closed became something else, or was used all the
+// same: many programs close theirs on the way out, and shells before they put another there.
+func missed(c *evidence.Case, o *evidence.Observation, closed *evidence.Stdio) bool {
+	return slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
+		if later.PID != o.PID || later.BootNanos < o.BootNanos && later.Detail.Kind() != evidence.KindThreadFailures {
+			return false
+		}
+		switch d := later.Detail.(type) {
+		case *evidence.Stdio:
+			return d.FD == closed.FD && d.Action == "allocated"
+		case *evidence.ThreadFailures:
+			return slices.ContainsFunc(d.Calls, func(f evidence.FailedCall) bool {
+				return f.Errno == evidence.EBADF && f.FD == closed.FD && f.BootNanos >= o.BootNanos && !strings.HasPrefix(f.Call, "close")
+			})
+		}
+		return false
+	})
+}
+
+// foundLater says whether a program that could not be executed was found elsewhere along PATH.
+func foundLater(c *evidence.Case, o *evidence.Observation, d *evidence.ExecFailed) bool {
+	return slices.ContainsFunc(c.Timeline, func(later evidence.Observation) bool {
+		e, ok := later.Detail.(*evidence.Exec)
+		return ok && later.PID == o.PID && later.BootNanos >= o.BootNanos && path.Base(e.Path) == path.Base(d.Path)
+	})
+}
+
 // whoSaw is the source of an observation, with the process and thread where they are not the main ones.
 func whoSaw(c *evidence.Case, o *evidence.Observation) string {
 	s := sourceName(o.Source)
 	if o.PID != 0 && o.PID != c.Subject.PID {
-		s += fmt.Sprintf(", %s (pid %d)", middle(clean(o.Comm), 15), o.PID)
+		if comm := middle(clean(o.Comm), 15); comm != "" {
+			s += fmt.Sprintf(", %s (pid %d)", comm, o.PID)
+		} else {
+			s += fmt.Sprintf(", pid %d", o.PID)
+		}
 	}
 	if o.TID != 0 && o.TID != o.PID {
 		s += fmt.Sprintf(", thread %d", o.TID)
@@ -180,8 +209,12 @@ func failures(c *evidence.Case, o *evidence.Observation, t *evidence.ThreadFailu
 	named := func(f *evidence.FailedCall) bool { // by the answer
 		return cited > 0 && f.Path != "" && len(c.Findings) > 0 && strings.Contains(c.Findings[0].Summary, f.Path)
 	}
+	answer := cited > 0 && slices.ContainsFunc(t.Calls, func(f evidence.FailedCall) bool { return named(&f) })
 	for k := len(t.Calls) - 1; k >= 0 && len(out) < n; k-- {
 		f := &t.Calls[k]
+		if answer && !named(f) && len(c.Findings) > 0 && c.Findings[0].Cause != "exit-error" {
+			continue // what failed beside it
+		}
 		if slices.ContainsFunc(c.Timeline, func(r evidence.Observation) bool {
 			return r.PID == o.PID && max(r.BootNanos-f.BootNanos, f.BootNanos-r.BootNanos) < 1e6 && tells(r.Detail, f)
 		}) {
@@ -258,7 +291,7 @@ func handled(o *evidence.Observation, fatal map[int32]bool) bool {
 	case *evidence.SignalCaught:
 		return true
 	case *evidence.SignalSent:
-		return d.Sender == 0 && d.Code > 0 && !fatal[o.PID]
+		return !fatal[o.PID] && (d.Sender == 0 && d.Code > 0 || d.Sender == o.PID) // and threads wake each other by signals
 	}
 	return false
 }
@@ -281,6 +314,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		switch {
 		case d.Sender == 0:
 			by = "the kernel"
+		case d.Sender < 0:
+			by = "a process that is not known"
 		case d.SenderComm != "":
 			by = fmt.Sprintf("%s (pid %d)", clean(d.SenderComm), d.Sender)
 		}

@@ -3,8 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"path"
-	"slices"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -67,9 +65,6 @@ func Headline(c *evidence.Case) string {
 	return name + " died of " + title + sure
 }
 
-// execs are commands that become what they start.
-var execs = []string{"env", "prlimit", "nice", "ionice", "nohup", "setsid", "stdbuf", "taskset", "chrt", "setpriv", "chroot", "setarch", "exec"}
-
 // subject names whose case it is.
 func subject(c *evidence.Case) string {
 	s := &c.Subject
@@ -84,15 +79,7 @@ func subject(c *evidence.Case) string {
 		}
 		return middle(clean(name), 80)
 	case len(s.Command) > 0 && s.Command[0] != "":
-		name := path.Base(s.Command[0])
-		if slices.Contains(execs, name) && c.Death != nil { // what it became
-			for i := range c.Timeline {
-				if e, ok := c.Timeline[i].Detail.(*evidence.Exec); ok && c.Timeline[i].PID == s.PID && e.Path != "" {
-					name = path.Base(e.Path)
-				}
-			}
-		}
-		return middle(clean(name), 40)
+		return middle(clean(c.Program()), 40)
 	case c.Death != nil && c.Death.Comm != "":
 		return clean(c.Death.Comm)
 	}

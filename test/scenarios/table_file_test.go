@@ -39,6 +39,8 @@ var disk = []Scenario{
 	certainly(onSmall("python-file", "a file grows until there is no room; the traceback says so", tiny, 1, []string{"ENOSPC", "ledger"}, "python3", "-c", "f = open('small/ledger', 'wb', 0)\nwhile True:\n    f.write(b'x' * 9000)")),
 	certainly(onSmall("python-directories", "a directory for each order, until the inodes are used up", fewFiles, 1, []string{"inodes", "ENOSPC"}, "python3", "-c", "import os\nfor i in range(100): os.mkdir('small/order%d' % i)")),
 	certainly(onSmall("node-write", "writeFileSync finds no room", tiny, 1, []string{"ENOSPC"}, "node", "-e", "require('fs').writeFileSync('small/cache.json', 'x'.repeat(1e6))")),
+	certainly(onSmall("node-callback", "what the callback of writeFile gets is thrown: an error without a stack", tiny, 1, []string{"ENOSPC"}, "node", "-e", "require('fs').writeFile('small/cache.json', 'x'.repeat(1e6), e => { if (e) throw e })")),
+	onSmall("sh-retries", "a script tries a copy three times, and gives up", tiny, 1, []string{"ENOSPC", "in cp"}, "sh", "-c", "for i in 1 2 3; do cp /usr/bin/perl small/ && exit 0; echo retry $i >&2; sleep 0.1; done; echo giving up after 3 tries >&2; exit 1"),
 	certainly(onSmall("java-stream", "a stream finds no room; the exception is not caught", tiny, 1, []string{"ENOSPC"}, "java:disk-full/Ledger.java", "small/ledger")),
 	certainly(onSmall("ruby-write", "File.write finds no room", tiny, 1, []string{"ENOSPC"}, "ruby", "-e", "File.write('small/out', 'x' * 1_000_000)")),
 	certainly(onSmall("perl-print", "close reports what print could not write", tiny, 28, []string{"ENOSPC"}, "perl", "-e", "open(my $f, '>', 'small/out') or die; print $f 'x' x 1000000; close($f) or die \"close: $!\"")),
@@ -118,6 +120,9 @@ var files = []Scenario{
 	notThere("python-own-check", "it looks itself, and raises", 1, []string{"model.bin"}, "python3", "-c", "import os\nif not os.path.exists('/srv/model.bin'): raise FileNotFoundError('/srv/model.bin')"),
 	likelyToo(notThere("curl-upload", "curl uploads a file that is not there", 26, []string{"upload.bin"}, "curl", "-sS", "-T", "/srv/upload.bin", "http://127.0.0.1:9/")),
 
+	{Name: "own-words", Why: "it names the file in words of its own language", Cmd: []string{"python3", "-c", "import sys\ntry: open('/srv/shop/preise.csv')\nexcept OSError: sys.exit('Preisliste fehlt: /srv/shop/preise.csv')"}, Exit: 1, Cause: "file-missing", Words: []string{"preise.csv", "possible"}},
+	{Name: "executed-by-a-shell", Why: "what died is what the shell became", Cmd: []string{"bash", "-c", "exec cat /srv/shop/none.csv"}, Exit: 1, Cause: "file-missing", Confidence: certain, Words: []string{"cat died of"}},
+
 	// Near misses and pairs.
 	{Name: "file-optional-then-exit", Kind: Pair, Why: "a configuration that need not be there; then the input is wrong", Cmd: []string{"c:file-missing/optional.c"}, Files: map[string]string{"prices": "1\n"}, Exit: 1, Cause: "exit-error", Never: []string{"file-missing"}},
 	{Name: "file-search-path", Kind: NearMiss, Why: "found in the second place; then it cannot be read as what it should be",
@@ -157,6 +162,13 @@ var files = []Scenario{
 	forbidden("sticky", "a file of another in a sticky directory", 1, []string{"EPERM", "sticky"}, Scenario{Files: map[string]string{"drop/": "", "drop/x": "x"}, Modes: map[string]os.FileMode{"drop": 0o777 | os.ModeSticky}}, "rm", "-f", "drop/x"),
 	forbidden("raw-socket", "a raw socket as another user", 1, []string{"EPERM", "CAP_NET_RAW"}, Scenario{}, "python3", "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
 	forbidden("setuid", "becomes another user without the right to", 1, []string{"EPERM", "CAP_SETUID"}, Scenario{}, "python3", "-c", "import os; os.setuid(0)"),
+
+	forbidden("user-namespace", "root in a user namespace of its own, whose capabilities do not count outside", 1, []string{"EACCES", "0600", "user namespace"}, Scenario{}, "unshare", "-Ur", "cat", "key"),
+	forbidden("chown-as-root", "root without CAP_CHOWN", 1, []string{"EPERM", "CAP_CHOWN"}, Scenario{Files: map[string]string{"mine": "1"}, Mounts: []Mount{}}, "setpriv", "--bounding-set=-chown", "--inh-caps=-chown", "chown", "1000", "mine"),
+	forbidden("read-only-sqlite", "a database on a read-only mount", 8, []string{"EROFS", "read-only"}, Scenario{Confidence: likelyUp, Mounts: []Mount{{At: "{dir}/data", FS: "tmpfs", Opt: "size=1m"}}, Setup: func(r *Run) {
+		r.Inside("sqlite3", "{dir}/data/shop.db", "create table t(x);")
+		r.Inside("mount", "-o", "remount,ro", "{dir}/data")
+	}}, "sqlite3", "data/shop.db", "insert into t values (1);"),
 
 	{Name: "words-of-its-own", Kind: NearMiss, Why: "may not look at another's process, which is no matter; the program's own rules forbid an order", UID: 54340,
 		Cmd: []string{"python3", "-c", "import sys\ntry: open('/proc/1/environ')\nexcept OSError: pass\nprint('permission denied: alice may not cancel order 7', file=sys.stderr)\nsys.exit(5)"}, Exit: 5, Cause: "exit-error", Never: []string{"permission"}},

@@ -251,6 +251,7 @@ var ends = []Scenario{
 
 	{Name: "cpu-limit", Why: "RLIMIT_CPU: SIGXCPU from the kernel", Cmd: []string{"c:unexplained/busy.c"}, Limits: map[string]uint64{"cpu": 1}, Exit: 152, Cause: "resource-signal", Confidence: certain},
 	{Name: "file-size-limit", Why: "RLIMIT_FSIZE: SIGXFSZ", Cmd: []string{"c:unexplained/big_file.c"}, Limits: map[string]uint64{"fsize": 65536}, Exit: 153, Cause: "resource-signal", Confidence: certain, Never: []string{"killed"}},
+	{Name: "file-size-limit-python", Why: "RLIMIT_FSIZE in a program that ignores SIGXFSZ", Cmd: []string{"python3", "-c", "open('big', 'wb').write(b'x' * 1000000)"}, Limits: map[string]uint64{"fsize": 65536}, Exit: 1, Cause: "resource-signal", Confidence: certain, Words: []string{"EFBIG"}},
 	{Name: "own-alarm", Why: "its own timer ends it", Cmd: []string{"c:unexplained/alarm.c"}, Exit: 142, Cause: "unexplained", Or: []string{"killed"}, Never: []string{"output-stalled"}},
 	{Name: "truncated-mapping", Why: "SIGBUS: a mapped file was cut short", Cmd: []string{"c:unexplained/truncated.c"}, Exit: 135, Cause: "unexplained", Or: []string{"file-truncated", "invalid-access"}},
 	{Name: "seccomp-strict", Why: "strict mode kills with SIGKILL, which nobody sent", Cmd: []string{"c:seccomp/strict.c"}, Exit: 137, Cause: "unexplained", Or: []string{"seccomp", "killed"}, Never: []string{"memory-limit"}},
