@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -27,7 +28,10 @@ func rulePidLimit(v *View) *evidence.Finding {
 	s, last := v.refusedLimit(func(r *evidence.LimitRefused) bool { return r.Spawn() && r.Errno == evidence.EAGAIN })
 	l := v.link(tasks, isSpawnRefused, threadWords, s)
 	if l.conf == "" {
-		return nil
+		return v.startedRefused()
+	}
+	if l.said && v.How == endError && v.text.final == nil && v.lastLineOfElse() {
+		return nil // a warning on the way
 	}
 	if last == nil && l.call == nil {
 		return nil
@@ -57,6 +61,40 @@ func rulePidLimit(v *View) *evidence.Finding {
 	sum += fmt.Sprintf(". %s() failed with EAGAIN %s before it %s.", plain(call, 20), span(l.gap), v.endWords())
 	return &evidence.Finding{Confidence: l.conf, Title: title, Summary: sum, Evidence: append(l.evidence, v.deathAt()...), Advice: advice}
 }
+
+// lastLineOfElse says whether the very last line is of something else than that something could not be had.
+func (v *View) lastLineOfElse() bool {
+	s := v.text.lastLine()
+	return !mentions(s, threadWords...) && !wanted.MatchString(s) && !consequence.MatchString(s) && !failing.MatchString(s) && !followUp.MatchString(s)
+}
+
+// startedRefused is a process that it had started, which was refused one and failed for it, as its last words say.
+func (v *View) startedRefused() *evidence.Finding {
+	how, _ := v.tells(func(line string) bool { return mentions(line, threadWords...) || cannotFork.MatchString(line) })
+	if how == toldNot || v.asked >= 0 || v.How != endError && v.How != endAbort {
+		return nil
+	}
+	at := -1
+	var last *evidence.LimitRefused
+	for i, r := range ofPID[*evidence.LimitRefused](v, 0) {
+		if o := &v.Case.Timeline[i]; r.Spawn() && r.Errno == evidence.EAGAIN && v.failedChild(o.PID) && v.End-o.BootNanos >= 0 && v.End-o.BootNanos < window {
+			at, last = i, r
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	o := &v.Case.Timeline[at]
+	sum := fmt.Sprintf("In %s (pid %d), which it had started and which failed: a process or thread was refused", plain(o.Comm, 40), o.PID)
+	if w := limitWords(last); w != "" {
+		sum += ": " + w
+	}
+	sum += fmt.Sprintf(". %s() failed with EAGAIN %s before it %s.", plain(last.Call, 20), span(v.End-o.BootNanos), v.endWords())
+	return &evidence.Finding{Confidence: evidence.Likely, Title: "running out of processes and threads", Summary: sum, Evidence: append(v.deathAt(), at), Advice: pidAdvice(last)}
+}
+
+// cannotFork is what shells say.
+var cannotFork = regexp.MustCompile(`(?i)\b(cannot fork|can't fork|fork: )`)
 
 func pidAdvice(r *evidence.LimitRefused) string {
 	switch r.Limit {
