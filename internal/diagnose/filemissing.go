@@ -105,7 +105,7 @@ func ruleFileMissing(v *View) *evidence.Finding {
 				best.c, best.at, best.conf = c, at, evidence.Certain
 			case how == toldLast:
 				best.c, best.at, best.conf = c, at, evidence.Likely
-			case v.quotes(c):
+			case v.quotesPath(c):
 				best.c, best.at, best.conf = c, at, evidence.Possible
 			case v.text.seen && v.text.said() == "" && v.End-c.BootNanos < second/100:
 				best.c, best.at, best.conf = c, at, evidence.Possible
@@ -137,9 +137,9 @@ func (v *View) onlyOne(c *evidence.FailedCall, line string) bool {
 // otherError says whether the last words name an error that the kernel returned and that is not one of words.
 func (v *View) otherError(words []string) bool { return v.names(words) == saysOther }
 
-// quotes says whether the last line has the whole path of a file that was not there and right after which
+// quotesPath says whether the last line has the whole path of a file that was not there and right after which
 // it ended, whatever else it says: its words may be of any language.
-func (v *View) quotes(c *evidence.FailedCall) bool {
+func (v *View) quotesPath(c *evidence.FailedCall) bool {
 	how, line := v.tells(func(line string) bool { return path.IsAbs(c.Path) && path.Dir(c.Path) != "/" && bounded(line, c.Path) })
 	return how == toldLast && v.End-c.BootNanos < atOnce && !ofAnother(line, nil)
 }

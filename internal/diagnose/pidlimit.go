@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -94,7 +93,7 @@ func (v *View) startedRefused() *evidence.Finding {
 }
 
 // cannotFork is what shells say.
-var cannotFork = regexp.MustCompile(`(?i)\b(cannot fork|can't fork|fork: )`)
+var cannotFork = newPattern(`(?i)\b(cannot fork|can't fork|fork: )`)
 
 func pidAdvice(r *evidence.LimitRefused) string {
 	switch r.Limit {
