@@ -16,7 +16,7 @@ var connectWords = []string{"ailed to connect", "ould not connect", "ouldn't con
 // otherTrouble is a last line that speaks of an error, and connection words show that it may be this one's consequence.
 var (
 	otherTrouble = newPattern(`(?i)\b(error|errors|fail\w*|fatal|panic|invalid|cannot|can't|could not|unable|denied|missing|not found|abort\w*|exception|unexpected|illegal|corrupt\w*|assert\w*)\b`)
-	ofConnection = newPattern(`(?i)(connect|unreachable|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync|` +
+	ofConnection = newPattern(`(?i)(connect|reach|refused|timed? ?out|timeout|host|server|remote|network|databas|upstream|backend|service|unavailable|retr(y|ies)|attempt|giv(e|ing) up|gave up|socket|url|https?|download|fetch|transfer|repositor|access rights|depend|\bdb\b|redis|postgres|mysql|broker|queue|cache|peer|io error|initiali[sz]|start|boot|launch|set ?up|exit|quit|shut|terminat|abort|migrat|log ?in|sync|` +
 		`verb(ind|und)|erreichbar|netzwerk|connexion|joindre|r[eé]seau|serveur|conexi[oó]n|conectar|conex[aã]o|connession|rete\b|соедин|подключ|сервер|接続|ネットワーク|サーバ|连接|連接|网络|服务器|연결)`)
 )
 
