@@ -137,3 +137,21 @@ func TestAllowedOn(t *testing.T) {
 		}
 	}
 }
+
+func TestAgain(t *testing.T) {
+	for _, c := range []struct {
+		j    judge
+		want []string
+	}{
+		{judge{failed: []string{"internal/probe TestA/x", "internal/probe TestA", "test/kernel/guest TestB"}}, []string{"TestA", "TestB"}},
+		{judge{}, nil},
+		{judge{failed: []string{"internal/probe TestA"}, wrong: []string{"the machine hung"}}, nil},
+		{judge{failed: []string{"internal/probe TestA"}, skipped: []string{"internal/probe TestB: why"}}, nil},
+		{judge{failed: []string{"internal/probe: exit code 2"}}, nil},
+		{judge{failed: []string{"p TestA", "p TestB", "p TestC", "p TestD", "p TestE"}}, nil},
+	} {
+		if got := c.j.again(); !slices.Equal(got, c.want) {
+			t.Errorf("of %q: %q, want %q", c.j.failed, got, c.want)
+		}
+	}
+}

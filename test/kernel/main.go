@@ -65,7 +65,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "only tests that match, as go test -run")
 	flag.IntVar(&o.memory, "m", 1024, "memory of a machine in MiB")
 	flag.IntVar(&o.cpus, "cpus", 1, "virtual CPUs of a machine; under emulation one is the fastest")
-	flag.DurationVar(&o.limit, "timeout", 10*time.Minute, "time limit of each machine")
+	flag.DurationVar(&o.limit, "timeout", 15*time.Minute, "time limit of each machine")
 	flag.IntVar(&o.parallel, "j", min(2, runtime.NumCPU()), "machines at a time")
 	flag.BoolVar(&o.verbose, "v", false, "show the output of all tests, not only of those that fail")
 	flag.BoolVar(&o.console, "console", false, "show the machine's console as it comes")
@@ -175,7 +175,7 @@ func tests(ctx context.Context, machines []*machine, targets []*target, o option
 		m.out = &prefixed{mu: &mu, to: os.Stdout, prefix: fmt.Sprintf("%-11s | ", m.kernel.series+"/"+m.kernel.arch)}
 		m.short = i != whole(machines) && o.store == ""
 		g.Go(func() error {
-			results[i] = m.tests(ctx, suites, o)
+			results[i] = m.twice(ctx, suites, o)
 			return nil
 		})
 	}
@@ -196,6 +196,20 @@ func tests(ctx context.Context, machines []*machine, targets []*target, o option
 	}
 	fmt.Printf("all passed on %d kernels\n", len(machines))
 	return 0, nil
+}
+
+// twice runs the tests, and in a new machine once more those few that failed. What failed once is said.
+func (m *machine) twice(ctx context.Context, suites []suite, o options) result {
+	second := *m
+	second.files = slices.Clone(m.files)
+	r := m.tests(ctx, suites, o)
+	if o.run != "" || len(r.again) == 0 || ctx.Err() != nil {
+		return r
+	}
+	fmt.Fprintf(m.out, "a second try of %s\n", strings.Join(r.again, ", "))
+	o.run = "^(" + strings.Join(r.again, "|") + ")$"
+	r2 := second.tests(ctx, suites, o)
+	return result{ok: r2.ok, said: r.said + "  second try: " + r2.said}
 }
 
 // whole is the machine whose tests leave nothing out: the last of this computer's architecture, where

@@ -100,8 +100,32 @@ func (l *commandListener) exit(_, code int)       { l.code = code }
 
 // result is how the tests of a machine went.
 type result struct {
-	ok   bool
-	said string // for the end of all
+	ok    bool
+	said  string   // for the end of all
+	again []string // tests that alone were wrong, few enough for a second try
+}
+
+// maxAgain is how many failed tests get a second try: emulation is slow, and slower where others use the
+// same processors. More are no accident.
+const maxAgain = 4
+
+// again names the tests that failed, whole, if nothing else was wrong and they are few.
+func (j *judge) again() []string {
+	var names []string
+	for _, f := range j.failed {
+		_, test, _ := strings.Cut(f, " ")
+		test, _, _ = strings.Cut(test, "/")
+		if !strings.HasPrefix(test, "Test") {
+			return nil
+		}
+		if !slices.Contains(names, test) {
+			names = append(names, test)
+		}
+	}
+	if len(j.skipped)+len(j.wrong) > 0 || len(names) > maxAgain {
+		return nil
+	}
+	return names
 }
 
 // tests runs the suites in the machine.
@@ -150,7 +174,7 @@ func (m *machine) tests(ctx context.Context, suites []suite, o options) result {
 	for _, w := range j.wrong {
 		fmt.Fprintf(&b, "  wrong    %s\n", w)
 	}
-	return result{len(j.failed)+len(j.skipped)+len(j.wrong) == 0, b.String()}
+	return result{len(j.failed)+len(j.skipped)+len(j.wrong) == 0, b.String(), j.again()}
 }
 
 // judge turns the output of test binaries into verdicts.
