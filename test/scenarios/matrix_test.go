@@ -3,6 +3,7 @@ package scenarios
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -98,6 +99,12 @@ a wrong answer is worse than none.
 	for _, r := range append(rows(), all) {
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", r.cause, r.n, r.right, r.missed, r.wrong, r.certain)
 	}
+	b.WriteString("\n## The confusion matrix\n\nWhat was found first, by what was expected: the cells that are not empty. Off the diagonal stand misses, wrong ones, and\n" +
+		"those where another cause is as right (a child's, or the form in which the same thing shows).\n\n| expected | found first |\n| --- | --- |\n")
+	for _, r := range rows() {
+		fmt.Fprintf(&b, "| %s | %s |\n", r.cause, strings.Join(foundFor(r.cause), ", "))
+	}
+	b.WriteString(notProvoked)
 	b.WriteString("\n## Each one\n\n| scenario | kind | what happens | expected | found | |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, f := range results.all {
 		if f.unprivileged {
@@ -116,3 +123,31 @@ a wrong answer is worse than none.
 	}
 	return b.String()
 }
+
+// foundFor counts what was found first where a cause was expected, the most frequent first.
+func foundFor(cause string) []string {
+	n := map[string]int{}
+	for _, f := range results.all {
+		if !f.unprivileged && f.s.Cause == cause {
+			n[cmp.Or(f.cause, "unexplained")]++
+		}
+	}
+	causes := slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Or(n[b]-n[a], cmp.Compare(a, b)) })
+	out := make([]string, len(causes))
+	for i, c := range causes {
+		out[i] = fmt.Sprintf("%s %d", c, n[c])
+	}
+	return out
+}
+
+const notProvoked = `
+## What changes the machine, and what could not be provoked
+
+system-fd-limit, node-memory and socket-memory change the whole machine: they are provoked with real programs in the emulated machines of
+test/kernel, on Linux 6.1 and 6.12 (TestMachineExplains); their recorded cases are in internal/diagnose/testdata.
+
+Not provoked: a quota (EDQUOT; the kernels at hand have none for tmpfs and ext4), an input or output error of a failing disk under a
+program, packets lost by chance (no netem; they are dropped by firewall rules), a TCP receive queue that is pruned until a program dies
+of it, threads-max, pid_max and CommitLimit used up, huge pages used up, .NET (its reports follow its public sources), musl's programs
+(their wording is recorded, no scenario runs them), arm64 hardware (its kernels run emulated).
+`
