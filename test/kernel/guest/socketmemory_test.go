@@ -151,7 +151,7 @@ var socketMemory = []trial{
 		}, store: "socket-memory/positive-real-python-udp"},
 	{name: "udp-enough-python", once: true, argv: []string{"python3", "collect.py", "2000"}, code: 4, cause: "receive-overflow", never: []string{"socket-memory"},
 		midway: func(t *testing.T, r *running) { flood(t, 2000); r.tell(t) }, store: "socket-memory/near-miss-real-python-own-buffer"},
-	{name: "tcp-mem-upload-python", argv: []string{"python3", "upload.py", "8126"}, code: 1, cause: "socket-memory", before: func(t *testing.T) { reader(t); exceeded(t) },
+	{name: "tcp-mem-upload-python", once: true /* on 6.1 an upload limps on, to its end as often as not */, argv: []string{"python3", "upload.py", "8126"}, code: 1, cause: "socket-memory", before: func(t *testing.T) { reader(t); exceeded(t) },
 		midway: func(t *testing.T, r *running) {
 			holdMemory(t)
 			sysctl(t, "net.ipv4.tcp_mem", "1 2 4")
