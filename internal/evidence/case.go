@@ -195,17 +195,6 @@ type LastOutput struct {
 	Unknown jsontext.Value `json:",embed"`
 }
 
-// Core is the summary of a core dump.
-type Core struct {
-	Saved     bool     `json:"saved"`
-	Bytes     int64    `json:"bytes,omitzero"`
-	File      string   `json:"file,omitzero"`
-	Threads   int      `json:"threads,omitzero"`
-	Backtrace []string `json:"backtrace,omitempty"`
-
-	Unknown jsontext.Value `json:",embed"`
-}
-
 // Counter names. Counters are whole: they count what the timeline only shows in part.
 const (
 	CountFDRefused      = "fd.refused"       // system calls refused with EMFILE or ENFILE
