@@ -3,12 +3,8 @@ package output
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"regexp"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Found is a span of a log that is no text, at its place in the file.
@@ -17,16 +13,6 @@ type Found struct {
 	Line   int64  // that it begins in, from 1
 	Stream string // "stdout" or "stderr" where the log's form tells, else ""
 }
-
-// Form is how a log is written.
-type Form string
-
-// The forms.
-const (
-	Raw    Form = "raw"
-	CRI    Form = "CRI"    // "2026-11-22T07:24:16.123456789Z stdout F text", P in place of F: the line goes on
-	Docker Form = "Docker" // {"log":"text\n","stream":"stdout","time":"…"}
-)
 
 // Summary is what Check has read.
 type Summary struct {
@@ -37,34 +23,21 @@ type Summary struct {
 	Foreign []Foreign // by stream, where text is in another encoding than UTF-8; Offset as Found.Offset
 }
 
-var criLine = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* (stdout|stderr) ([FP])( |$)`)
-
-// FormOf tells the form of a log by its beginning, of which a line or more should be there.
-func FormOf(start []byte) Form {
-	line, _, _ := bytes.Cut(start, []byte("\n"))
-	switch {
-	case criLine.Match(line):
-		return CRI
-	case bytes.HasPrefix(line, []byte(`{"log":"`)) && bytes.Contains(line, []byte(`"stream":"std`)):
-		return Docker
-	}
-	return Raw
-}
-
-const (
-	readSize = 256 << 10
-	lineMost = 1 << 20 // bytes of a line in CRI's or Docker's form; what is behind is taken for a line of its own
-)
+const readSize = 256 << 10
 
 // Check judges a log to its end and hands on what is no text, in order of where it ends. It takes
 // bounded memory, whatever is in it. An error of found ends it and is returned, and so is the reader's.
 func Check(r io.Reader, found func(Found) error) (Summary, error) {
 	in := bufio.NewReaderSize(r, readSize)
-	start, err := in.Peek(4096)
-	if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
-		return Summary{}, err
+	var s Summary
+	for n, sure := 64, false; !sure; n *= 2 {
+		start, err := in.Peek(n)
+		if err != nil && err != io.EOF {
+			return Summary{}, err
+		}
+		s.Form, sure = formOf(start, err == io.EOF)
+		sure = sure || 2*n > readSize
 	}
-	s := Summary{Form: FormOf(start)}
 	if s.Form == Raw {
 		return s, checkRaw(in, &s, found)
 	}
@@ -223,36 +196,46 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error) error {
 func checkLines(in *bufio.Reader, s *Summary, found func(Found) error) error {
 	streams := [2]*places{{foreign: -1}, {foreign: -1}}
 	names := [2]string{"stdout", "stderr"}
-	var line []byte
 	var spans []Span
+	var scratch []byte
+	buf := make([]byte, 0, lineMost+readSize)
+	take := func(e entry) error {
+		p := streams[e.stream]
+		p.add(place{p.pos + int64(p.npend), s.Bytes + int64(e.skip), s.Lines + 1})
+		spans = p.Write(spans[:0], e.text)
+		if err := s.tell(p, spans, names[e.stream], found); err != nil {
+			return err
+		}
+		p.noteForeign()
+		return nil
+	}
 	for {
-		line = line[:0]
-		from := s.Bytes
-		var err error
+		n, err := in.Read(buf[len(buf):min(cap(buf), len(buf)+readSize)])
+		buf = buf[:len(buf)+n]
+		rest := buf
 		for {
-			var part []byte
-			part, err = in.ReadSlice('\n')
-			line = append(line, part...)
-			if !errors.Is(err, bufio.ErrBufferFull) || len(line) >= lineMost {
+			n, zeros := nextLine(rest, err == io.EOF)
+			if n == 0 {
 				break
 			}
-		}
-		s.Bytes += int64(len(line))
-		if len(line) > 0 {
-			s.Lines++
-			text, skip, i := payload(s.Form, line)
-			p := streams[i]
-			p.add(place{p.pos + int64(p.npend), from + int64(skip), s.Lines})
-			spans = p.Write(spans[:0], text)
-			if err := s.tell(p, spans, names[i], found); err != nil {
+			e := entry{text: rest[:n]}
+			if !zeros {
+				e = payload(s.Form, rest[:n], &scratch)
+			}
+			if err := take(e); err != nil {
 				return err
 			}
-			p.noteForeign()
+			if !zeros {
+				s.Lines++
+			}
+			s.Bytes += int64(n)
+			rest = rest[n:]
 		}
+		buf = buf[:copy(buf[:cap(buf)], rest)]
 		if err == io.EOF {
 			break
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		if err != nil {
 			return err
 		}
 	}
@@ -262,36 +245,6 @@ func checkLines(in *bufio.Reader, s *Summary, found func(Found) error) error {
 		}
 	}
 	return nil
-}
-
-// payload is what the program wrote, of a line in that form, where in the line it begins, and to which
-// stream. A line in no such form is judged as it is: somebody else wrote into the file.
-func payload(form Form, line []byte) (text []byte, skip, stream int) {
-	if form == CRI {
-		m := criLine.FindSubmatchIndex(line)
-		if m == nil {
-			return line, 0, 0
-		}
-		if line[m[2]+3] == 'e' {
-			stream = 1
-		}
-		text = line[m[1]:]
-		if line[m[4]] == 'P' { // the line goes on
-			text = bytes.TrimSuffix(text, []byte("\n"))
-		}
-		return text, m[1], stream
-	}
-	var d struct {
-		Log    string `json:"log"`
-		Stream string `json:"stream"`
-	}
-	if json.Unmarshal(bytes.TrimRight(line, "\r\n"), &d) != nil {
-		return line, 0, 0
-	}
-	if d.Stream == "stderr" {
-		stream = 1
-	}
-	return []byte(d.Log), 0, stream
 }
 
 // String says in words what was found.
