@@ -32,6 +32,9 @@ type Context struct {
 	// Memory reads other memory than Stack where it can be had (a live process, a core) and says
 	// how many bytes it read. It may be nil.
 	Memory func(addr uint64, p []byte) int
+	// Called says that PC is a return address, as of a goroutine that left its stack for the
+	// scheduler's, and not an instruction that is to run.
+	Called bool
 }
 
 // Frame is one function of a backtrace.
@@ -143,6 +146,9 @@ var libcFunctions = map[string]bool{
 	"start_thread": true, "clone": true, "clone3": true, "_start": true, "select": true, "pselect": true, "poll": true,
 	"read": true, "write": true, "open": true, "open64": true, "close": true, "accept": true, "socket": true,
 }
+
+// OwnCode says whether the frame is of the program's own code, in the sense of Trace.Own.
+func (f *Frame) OwnCode() bool { return !f.Signal && f.isOwn() }
 
 func (f *Frame) isOwn() bool {
 	if f.runtime {

@@ -137,7 +137,7 @@ func (u *unwinder) run() error {
 	if u.cpu, ok = newCPU(u.ctx); !ok {
 		return fmt.Errorf("unknown architecture %q", u.ctx.Arch)
 	}
-	exact := true // the innermost frame, and one that a signal interrupted
+	exact := !u.ctx.Called // the innermost frame, and one that a signal interrupted
 	for n := 0; ; n++ {
 		if n == u.r.opts.MaxFrames {
 			u.stop(fmt.Sprintf("more than %d frames", u.r.opts.MaxFrames))

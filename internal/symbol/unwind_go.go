@@ -24,7 +24,10 @@ func (u *unwinder) stepGo(s *spot, f goFunc, vaddr uint64) (outcome, string) {
 	case !s.exact && (name == "runtime.systemstack" || name == "runtime.asmcgocall" || strings.HasPrefix(name, "runtime.asmcgocall.") || strings.HasPrefix(name, "runtime.systemstack.")):
 		return u.switchStack(s, name)
 	}
-	s.sigpanic = name == "runtime.sigpanic" || name == "runtime.sigpanic0"
+	switch name { // calls that a signal handler made for the function that it interrupted
+	case "runtime.sigpanic", "runtime.sigpanic0", "runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.debugCallV2":
+		s.sigpanic = true
+	}
 	size, ok := f.frame(vaddr)
 	c := &u.cpu
 	if !ok || size > 1<<20 {
