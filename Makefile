@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X github.com/descry-dev/descry/internal/version.Version=$(VERSION)
 export CGO_ENABLED = 0
 
-.PHONY: build demo test check generate test-kernel bench
+.PHONY: build demo test check generate test-kernel test-cluster bench
 
 build: ## the command, in bin/descry
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/descry ./cmd/descry
@@ -13,12 +13,13 @@ build: ## the command, in bin/descry
 demo: build ## a service leaks descriptors until its log turns to garbage and it dies; descry explains it
 	@examples/badday/demo.sh
 
-test: ## all tests but the emulated machines
+test: ## all tests but the emulated machines and the cluster
 	go test $(TESTFLAGS) ./...
 
 check: ## formatting, vet, staticcheck (staticcheck.conf)
 	@test -z "$$(gofmt -l cmd internal test bench examples)" || { gofmt -l cmd internal test bench examples; echo "run gofmt -w on these"; exit 1; }
 	go vet ./...
+	go vet -tags cluster ./test/cluster/suite
 	cd test/tools && go build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
 
@@ -27,6 +28,9 @@ generate: ## eBPF objects (needs clang, llvm and libbpf-dev) and docs/causes
 
 test-kernel: ## the probes on Debian's 6.1 and 6.12 kernels, emulated (needs apt-get; 90 MB at the first time)
 	go run ./test/kernel
+
+test-cluster: ## a real Kubernetes of one node, and its tests (root; cold it builds for 12 minutes of CPU time)
+	go run ./test/cluster
 
 bench: build ## the figures of docs/performance.md (needs root, redis, nginx, wrk, bpftrace)
 	go run ./bench
