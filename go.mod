@@ -18,9 +18,13 @@ require (
 )
 
 require (
+	github.com/klauspost/compress v1.20.3
+	github.com/ulikunitz/xz v0.5.17
+)
+
+require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
-
 	golang.org/x/tools v0.52.0 // indirect
 )
 

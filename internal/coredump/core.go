@@ -63,6 +63,8 @@ type Mapping struct {
 	Executable         bool
 	Saved              bool   // the core holds at least the beginning
 	SavedBytes         uint64 // from Start
+
+	head string // the file's first bytes as they were mapped, with the program headers
 }
 
 // Line is one row of NT_FILE: a part of a file that was mapped.

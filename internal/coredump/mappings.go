@@ -74,7 +74,7 @@ const maxBuildIDs = 8192
 // findBuildIDs reads the build id of each file whose first page the core holds; the kernel saves that of
 // each ELF file (bit 4 of coredump_filter, on by default).
 func (c *Core) findBuildIDs() {
-	var path, id string
+	var path, id, head string
 	n := 0
 	for i := range c.Mappings {
 		m := &c.Mappings[i]
@@ -83,25 +83,28 @@ func (c *Core) findBuildIDs() {
 		}
 		if m.Offset == 0 && n < maxBuildIDs && (m.Saved || m.Path != path) {
 			n++
-			path, id = m.Path, c.buildIDAt(m.Start)
+			path = m.Path
+			id, head = c.imageAt(m.Start)
 		}
 		if m.Path == path {
-			m.BuildID = id
+			m.BuildID, m.head = id, head
 		}
 	}
 }
 
-// buildIDAt is the GNU build id of the ELF image that was mapped at start, empty where the core does not hold it.
-func (c *Core) buildIDAt(start uint64) string {
+// imageAt is the GNU build id of the ELF image that was mapped at start, and the image's first bytes: its headers,
+// and without a build id all of its first page. Both are empty where the core does not hold them.
+func (c *Core) imageAt(start uint64) (id, head string) {
 	var page [4096]byte
 	b := page[:c.Memory(start, page[:])]
 	if len(b) < 64 || string(b[:4]) != "\x7fELF" || b[4] != 2 || b[5] != 1 {
-		return ""
+		return "", ""
 	}
 	phoff, size, num := le.Uint64(b[32:]), uint64(le.Uint16(b[54:])), uint64(le.Uint16(b[56:]))
 	if size != phdrSize || phoff > uint64(len(b)) {
-		return ""
+		return "", ""
 	}
+	top := min(phoff+num*phdrSize, uint64(len(b)))
 	var base uint64
 	first := true
 	for i := range min(num, 64) {
@@ -117,10 +120,10 @@ func (c *Core) buildIDAt(start uint64) string {
 		vaddr, n := le.Uint64(b[at+16:]), min(le.Uint64(b[at+32:]), 4096)
 		notes := make([]byte, n)
 		if id := noteBuildID(notes[:c.Memory(start+vaddr-base, notes)]); id != "" {
-			return id
+			return id, string(b[:top])
 		}
 	}
-	return ""
+	return "", string(b)
 }
 
 // noteBuildID finds NT_GNU_BUILD_ID among notes.

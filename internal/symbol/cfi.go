@@ -195,7 +195,7 @@ func (f *image) findFDE(vaddr uint64) (fde, bool) {
 		t := table{b: f.raw(s), addr: s.addr, eh: true}
 		return t.walk(vaddr)
 	}
-	f.frameOnce.Do(func() { f.frame = f.content(".debug_frame") })
+	f.frameOnce.Do(func() { f.frame = f.content(".debug_frame", maxInflate) })
 	t := table{b: f.frame}
 	return t.walk(vaddr)
 }

@@ -16,7 +16,7 @@
 // They are mapped, never read whole, and the pages are given back after each use.
 //
 // Only 64-bit little-endian ELF of amd64 and arm64 is read. Go binaries need Go 1.18 or later to
-// be unwound by their own tables; older ones go by symbols and frame pointers. Not read:
-// .gnu_debugdata (MiniDebugInfo needs xz, which the standard library lacks) and debug sections
-// compressed with zstd.
+// be unwound by their own tables; older ones go by symbols and frame pointers. Debug sections may be
+// packed with zlib or zstd, and .gnu_debugdata (MiniDebugInfo) with xz; what would take too much memory
+// stays packed, and its names are missing.
 package symbol

@@ -1,11 +1,8 @@
 package symbol
 
 import (
-	"bytes"
-	"compress/zlib"
 	"encoding/hex"
 	"errors"
-	"io"
 	"sync"
 )
 
@@ -15,7 +12,7 @@ const (
 	maxSections = 8192
 	maxName     = 8192    // bytes of one symbol's name
 	maxSymbols  = 4 << 20 // entries of one table
-	maxInflate  = 8 << 20 // bytes of one compressed section
+	maxInflate  = 8 << 20 // bytes of one compressed section, where Options do not say
 )
 
 var errELF = errors.New("not a 64-bit little-endian ELF file of amd64 or arm64")
@@ -135,27 +132,18 @@ func (f *image) section(name string) *section {
 	return nil
 }
 
-// content is a section's bytes, inflated where they are compressed with zlib and not too large.
-func (f *image) content(name string) []byte {
+// content is a section's bytes, unpacked where they are compressed and make at most limit bytes.
+func (f *image) content(name string, limit uint64) []byte {
 	s := f.section(name)
 	p := f.raw(s)
 	if p == nil || s.flags&shfComp == 0 {
 		return p
 	}
-	if len(p) < 24 || le.Uint32(p) != 1 || le.Uint64(p[8:]) > maxInflate {
-		return nil
-	}
-	z, err := zlib.NewReader(bytes.NewReader(p[24:]))
+	out, err := inflate(p, limit)
 	if err != nil {
 		return nil
 	}
-	defer z.Close() //nolint:errcheck // reads memory
-	out := make([]byte, 0, le.Uint64(p[8:]))
-	w := bytes.NewBuffer(out)
-	if _, err := io.Copy(w, io.LimitReader(z, int64(cap(out)))); err != nil {
-		return nil
-	}
-	return w.Bytes()
+	return out
 }
 
 // sectionAt is the section with code that holds vaddr.

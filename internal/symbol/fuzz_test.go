@@ -145,7 +145,7 @@ func exercise(data []byte, vaddrs ...uint64) {
 			}
 		}
 	}
-	if l := openLines(f); l != nil {
+	if l := openLines(f, maxInflate); l != nil {
 		l.find(vaddrs, time.Now().Add(20*time.Millisecond))
 	}
 }

@@ -20,7 +20,7 @@ type source struct {
 }
 
 // openLines reads what debug/dwarf needs. The sections stay in the file unless they are compressed.
-func openLines(f *image) (l *lineData) {
+func openLines(f *image, limit uint64) (l *lineData) {
 	defer func() { // debug/dwarf on damaged sections
 		if recover() != nil {
 			l = nil
@@ -30,22 +30,22 @@ func openLines(f *image) (l *lineData) {
 	if info == nil || f.section(".debug_line") == nil {
 		return nil
 	}
-	if info.flags&shfComp != 0 && info.size > maxInflate/3 {
+	if info.flags&shfComp != 0 && info.size > limit/3 {
 		return nil
 	}
-	d, err := dwarf.New(f.content(".debug_abbrev"), nil, nil, f.content(".debug_info"), f.content(".debug_line"), nil,
-		f.content(".debug_ranges"), f.content(".debug_str"))
+	d, err := dwarf.New(f.content(".debug_abbrev", limit), nil, nil, f.content(".debug_info", limit), f.content(".debug_line", limit), nil,
+		f.content(".debug_ranges", limit), f.content(".debug_str", limit))
 	if err != nil {
 		return nil
 	}
 	for _, name := range []string{".debug_line_str", ".debug_str_offsets", ".debug_rnglists", ".debug_addr"} {
-		if b := f.content(name); b != nil {
+		if b := f.content(name, limit); b != nil {
 			if d.AddSection(name, b) != nil {
 				return nil
 			}
 		}
 	}
-	return &lineData{d: d, aranges: f.content(".debug_aranges")}
+	return &lineData{d: d, aranges: f.content(".debug_aranges", limit)}
 }
 
 // unitQueries are the addresses that lie in one compile unit.
@@ -221,6 +221,7 @@ func arange(b []byte, vaddr uint64) (uint32, bool) {
 // the outermost first. all looks into functions that do not hold an address, too.
 func (l *lineData) scopes(u *unitQueries, all bool, deadline time.Time) map[uint64][]*dwarf.Entry {
 	out := map[uint64][]*dwarf.Entry{}
+	nested := map[uint64]int{} // how deep the last one stands
 	r := l.d.Reader()
 	r.Seek(u.cu.Offset)
 	if _, err := r.Next(); err != nil {
@@ -241,8 +242,10 @@ func (l *lineData) scopes(u *unitQueries, all bool, deadline time.Time) map[uint
 			continue
 		case dwarf.TagSubprogram, dwarf.TagInlinedSubroutine:
 			for _, v := range u.vaddrs {
-				if l.holds(e, v) && len(out[v]) < maxInline {
+				// Assembler has an entry for each name of a function, one beside the other.
+				if l.holds(e, v) && len(out[v]) < maxInline && depth > nested[v] {
 					out[v] = append(out[v], e)
+					nested[v] = depth
 					descend = true
 				}
 			}

@@ -25,6 +25,12 @@ type module struct {
 	held  bool   // by Hold
 	debug *module
 
+	// partial is why there is no file but the mapping's Head alone: addresses have their place, and the debug file may name them.
+	partial error
+	memory  bool // data is no mapping of a file
+	id      string
+	mini    *image // .gnu_debugdata, with debug
+
 	mu        sync.Mutex // what follows is made on demand
 	goDone    bool
 	goTab     *goTable
@@ -39,6 +45,7 @@ type moduleKey struct {
 	path       string // below the root
 	root       string
 	dev, inode uint64
+	id         string // what Mapping.BuildID and Mapping.Head ask for
 }
 
 // maxBinary is how large a binary may be.
@@ -47,6 +54,7 @@ const maxBinary = 4 << 30
 var (
 	errReplaced = errors.New("the file was replaced since it was mapped")
 	errDeleted  = errors.New("the file was deleted")
+	errOther    = errors.New("the file there now has other content than the one that was mapped")
 )
 
 // openBelow opens a regular file for reading, with symbolic links resolved below root.
@@ -87,7 +95,7 @@ func openMapping(root string, m *Mapping) (*os.File, error) {
 		return nil, err
 	}
 	if m.Inode == 0 {
-		if m.Deleted {
+		if m.Deleted && m.BuildID == "" && m.Head == "" {
 			f.Close() //nolint:errcheck // read only
 			return nil, errDeleted
 		}
@@ -124,15 +132,40 @@ func (mod *module) load(f *os.File) error {
 	if mod.data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err != nil {
 		return fmt.Errorf("map %s: %w", f.Name(), err)
 	}
-	mod.img, err = parseELF(mod.data)
+	if mod.img, err = parseELF(mod.data); err == nil {
+		mod.id = mod.img.buildID()
+	}
 	return err
+}
+
+// check compares the file with what a core knows of the one that was mapped.
+func (mod *module) check(m *Mapping) error {
+	switch {
+	case m.BuildID != "" && mod.id != "" && m.BuildID != mod.id:
+		return fmt.Errorf("the file there now has build id %s, the one that was mapped %s", mod.id, m.BuildID)
+	case m.BuildID != "" && mod.id == "", (m.BuildID == "" || mod.id == "") && m.Head != "" && !strings.HasPrefix(string(mod.data[:min(len(mod.data), len(m.Head))]), m.Head):
+		return errOther
+	}
+	return nil
+}
+
+// headOnly makes a module of a file that cannot be read: what the mapping's Head tells. why is the reason.
+func (mod *module) headOnly(m *Mapping, why error) bool {
+	img, err := parseELF([]byte(m.Head))
+	if err != nil || len(img.loads) == 0 {
+		return false
+	}
+	// Nothing of it can be looked up but where addresses lie.
+	img.sections, img.names, img.notes, img.ehHdr = nil, nil, nil, segment{}
+	mod.data, mod.img, mod.err, mod.partial, mod.memory, mod.id = nil, img, nil, why, true, m.BuildID
+	return true
 }
 
 // release gives back the memory of pages that were looked at; the page cache still has them.
 func (mod *module) release() {
 	mod.mu.Lock()
 	defer mod.mu.Unlock()
-	if mod.data != nil {
+	if mod.data != nil && !mod.memory {
 		unix.Madvise(mod.data, unix.MADV_DONTNEED) //nolint:errcheck // saves memory, no more
 	}
 	if mod.debug != nil {
@@ -141,10 +174,10 @@ func (mod *module) release() {
 }
 
 func (mod *module) close() {
-	if mod.data != nil {
+	if mod.data != nil && !mod.memory {
 		unix.Munmap(mod.data) //nolint:errcheck // nothing could be done about it
 	}
-	mod.data, mod.img = nil, nil
+	mod.data, mod.img, mod.mini = nil, nil, nil
 	if mod.debug != nil {
 		mod.debug.close()
 	}
@@ -185,46 +218,14 @@ func (mod *module) goTable() *goTable {
 	return mod.goTab
 }
 
-// debugFile is the separate debug file of the module by its build id, nil where there is none.
-func (mod *module) debugFile(dirs []string) *image {
-	mod.mu.Lock()
-	defer mod.mu.Unlock()
-	if !mod.debugDone {
-		mod.debugDone = true
-		id := mod.img.buildID()
-		for _, root := range []string{mod.key.root, ""} {
-			for _, dir := range dirs {
-				if mod.debug != nil || id == "" {
-					break
-				}
-				f, err := openBelow(root, filepath.Join(dir, ".build-id", id[:2], id[2:]+".debug"))
-				if err != nil {
-					continue
-				}
-				d := &module{}
-				if d.load(f) == nil && d.img.buildID() == id {
-					mod.debug = d
-				} else {
-					d.close()
-				}
-				f.Close() //nolint:errcheck // read only
-			}
-		}
-	}
-	if mod.debug == nil {
-		return nil
-	}
-	return mod.debug.img
-}
-
 // lineData is the module's own DWARF, or that of its debug file.
-func (mod *module) lineData() *lineData {
+func (mod *module) lineData(limit uint64) *lineData {
 	mod.mu.Lock()
 	defer mod.mu.Unlock()
 	if !mod.linesDone {
 		mod.linesDone = true
-		if mod.lines = openLines(mod.img); mod.lines == nil && mod.debug != nil {
-			mod.lines = openLines(mod.debug.img)
+		if mod.lines = openLines(mod.img, limit); mod.lines == nil && mod.debug != nil {
+			mod.lines = openLines(mod.debug.img, limit)
 		}
 	}
 	return mod.lines

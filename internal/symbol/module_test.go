@@ -62,8 +62,8 @@ func TestReplacedAndDeletedBinary(t *testing.T) {
 			if got := functions(tr); len(got) < 4 || got[0] != "crash" || got[3] != "main" || len(tr.Notes) != 0 {
 				t.Errorf("held:\n%s", dump(tr))
 			}
-			if ctx := s.context(t); !mappingAt(ctx.Maps, ctx.PC).Deleted || mappingAt(ctx.Maps, ctx.PC).Path != prog {
-				t.Errorf("%+v is not known as deleted", mappingAt(ctx.Maps, ctx.PC))
+			if ctx := s.context(t); !ctx.mappingAt(ctx.PC).Deleted || ctx.mappingAt(ctx.PC).Path != prog {
+				t.Errorf("%+v is not known as deleted", ctx.mappingAt(ctx.PC))
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func (u *unwinder) nameIn(mod *module, spots []int, parts [][]Frame, deadline ti
 	}
 	sort.Slice(qs, func(a, b int) bool { return qs[a].vaddr < qs[b].vaddr })
 	mod.img.answer(mod.img, qs)
-	if d := mod.debugFile(u.r.opts.DebugDirs); d != nil && d != mod.img {
+	for _, d := range mod.debugImages(u.r.opts.DebugDirs, u.r.opts.MaxInflate) {
 		more := make([]query, len(qs))
 		for k := range qs {
 			more[k] = query{vaddr: qs[k].vaddr, floor: qs[k].floor}
@@ -120,10 +120,10 @@ func (u *unwinder) nameIn(mod *module, spots []int, parts [][]Frame, deadline ti
 
 // lines adds files, line numbers and inlined functions.
 func (u *unwinder) lines(mod *module, qs []query, place map[uint64][]int, parts [][]Frame, deadline time.Time) {
-	if u.r.opts.LineTime <= 0 || time.Now().After(deadline) || isRuntimeModule(mod.key.path) {
+	if u.r.opts.LineTime <= 0 || time.Now().After(deadline) || isRuntimeModule(mod.key.path) && !u.r.opts.AllLines {
 		return
 	}
-	l := mod.lineData()
+	l := mod.lineData(u.r.opts.MaxInflate)
 	if l == nil {
 		return
 	}

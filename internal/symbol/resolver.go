@@ -16,6 +16,10 @@ type Options struct {
 	MaxFrames  int           // of one Trace, 128 if 0
 	DebugDirs  []string      // where separate debug files are looked for, below the root and here; /usr/lib/debug if nil
 	LineTime   time.Duration // spent at most on DWARF for one Trace, 50 ms if 0, none if negative
+	MaxInflate uint64        // bytes of one compressed section, or of .gnu_debugdata, that are unpacked; 8 MiB if 0
+
+	// AllLines has files, lines and inlined functions looked up in libraries of a runtime (libc, libstdc++), too.
+	AllLines bool
 
 	noTrampolines bool // for tests: signal frames by unwind information alone
 }
@@ -43,6 +47,9 @@ func New(o Options) *Resolver {
 	}
 	if o.DebugDirs == nil {
 		o.DebugDirs = []string{"/usr/lib/debug"}
+	}
+	if o.MaxInflate == 0 {
+		o.MaxInflate = maxInflate
 	}
 	if o.LineTime == 0 {
 		o.LineTime = 50 * time.Millisecond
@@ -88,7 +95,7 @@ func (r *Resolver) Hold(pid int, root string, maps []Mapping) error {
 				continue
 			}
 		}
-		_, err = r.insert(key, f, nil, true)
+		_, err = r.insert(key, m, f, nil, true)
 		f.Close() //nolint:errcheck // read only
 		if err != nil && !errors.Is(err, errELF) {
 			errs = append(errs, fmt.Errorf("%s: %w", m.Path, err))
@@ -113,17 +120,30 @@ func keyOf(root string, m *Mapping) moduleKey {
 	if root == "/" {
 		root = ""
 	}
-	return moduleKey{path: m.Path, root: root, dev: m.Device, inode: m.Inode}
+	key := moduleKey{path: m.Path, root: root, dev: m.Device, inode: m.Inode, id: m.BuildID}
+	if key.id == "" {
+		key.id = m.Head
+	}
+	return key
 }
 
 // insert adds a binary, or the error why it cannot be used, and takes a reference to it unless it
 // is only to be held.
-func (r *Resolver) insert(key moduleKey, f *os.File, err error, hold bool) (*module, error) {
+func (r *Resolver) insert(key moduleKey, m *Mapping, f *os.File, err error, hold bool) (*module, error) {
 	mod := &module{key: key, err: err}
 	if err == nil {
-		if mod.err = r.guard(func() error { return mod.load(f) }); mod.err != nil {
+		mod.err = r.guard(func() error {
+			if err := mod.load(f); err != nil {
+				return err
+			}
+			return mod.check(m)
+		})
+		if mod.err != nil {
 			mod.close()
 		}
+	}
+	if mod.err != nil && m.Head != "" {
+		mod.headOnly(m, mod.err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,7 +183,11 @@ func (r *Resolver) evict() {
 }
 
 // get is the module of a mapping with a reference that put gives back. mod.err says why it cannot be used.
-func (r *Resolver) get(root string, m *Mapping) *module {
+func (r *Resolver) get(ctx *Context, m *Mapping) *module {
+	root := ctx.Root
+	if m.Path == "[vdso]" && m.BuildID != "" && ctx.Memory != nil {
+		return r.foreignVDSO(ctx, m)
+	}
 	if m.Path == "[vdso]" {
 		r.vdso.Do(func() {
 			r.vdso.mod = &module{}
@@ -198,10 +222,32 @@ func (r *Resolver) get(root string, m *Mapping) *module {
 	if f == nil && err == nil {
 		f, err = openMapping(root, m)
 	}
-	mod, _ = r.insert(key, f, err, false)
+	mod, _ = r.insert(key, m, f, err, false)
 	if f != nil {
 		f.Close() //nolint:errcheck // read only
 	}
+	return mod
+}
+
+// foreignVDSO is the vdso of a process of another kernel, out of its own memory.
+func (r *Resolver) foreignVDSO(ctx *Context, m *Mapping) *module {
+	key := moduleKey{path: m.Path, id: m.BuildID}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mod := r.modules[key]
+	if mod == nil {
+		mod = &module{key: key, memory: true, id: m.BuildID}
+		b := make([]byte, min(m.End-m.Start, 256<<10))
+		b = b[:ctx.Memory(m.Start, b)]
+		if mod.img, mod.err = parseELF(b); mod.err == nil {
+			mod.data = b
+		}
+		r.modules[key] = mod
+	}
+	r.clock++
+	mod.use = r.clock
+	mod.refs++
+	r.evict()
 	return mod
 }
 

@@ -3,6 +3,7 @@ package symbol
 import (
 	"cmp"
 	"path"
+	"sort"
 	"strings"
 )
 
@@ -13,6 +14,11 @@ type Mapping struct {
 	Device             uint64 // as in stat(2), 0 where unknown
 	Inode              uint64 // 0 where unknown: the file at Path is then taken unchecked
 	Deleted            bool   // the path was gone while the mapping lived (" (deleted)" in maps)
+
+	// What a core knows of the file, empty where it is not known: the GNU build id in hex, and the first bytes as they
+	// were mapped, with the program headers. A file at Path that differs is not used.
+	BuildID string
+	Head    string
 }
 
 // Context is what a stack is unwound from.
@@ -23,6 +29,8 @@ type Context struct {
 	SP    uint64
 	Stack []byte    // memory from SP upward; where a stack overflowed and the page at SP cannot be read, zeros up to the next page
 	Maps  []Mapping // executable mappings, in any order; the first that holds an address counts
+	// Sorted says that Maps are in the order of Start and do not overlap; they are searched faster then.
+	Sorted bool
 
 	// Root stands before every path: "/proc/PID/root", the root file system of a container. Empty
 	// and "/" are this one's. Symbolic links are resolved within it.
@@ -202,7 +210,12 @@ func isGoRuntime(name string) bool {
 }
 
 // mappingAt is the mapping that holds addr.
-func mappingAt(maps []Mapping, addr uint64) *Mapping {
+func (ctx *Context) mappingAt(addr uint64) *Mapping {
+	maps := ctx.Maps
+	if ctx.Sorted {
+		i := sort.Search(len(maps), func(i int) bool { return maps[i].End > addr })
+		maps = maps[i:min(i+1, len(maps))]
+	}
 	for i := range maps {
 		if m := &maps[i]; addr >= m.Start && addr < m.End {
 			return m

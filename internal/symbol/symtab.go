@@ -188,5 +188,8 @@ func pretty(name string) (out string) {
 	if err != nil {
 		return name
 	}
+	if strings.Contains(name, "__rust_") && !strings.Contains(d, "::__rust_") {
+		d = strings.Replace(d, "::_rust_", "::__rust_", 1) // the library takes one underscore for a separator
+	}
 	return d
 }

@@ -73,10 +73,14 @@ func (u *unwinder) module(m *Mapping) *module {
 		if m.Path == "" || m.Path[0] != '/' && m.Path != "[vdso]" {
 			return nil
 		}
-		mod = u.r.get(u.ctx.Root, m)
+		mod = u.r.get(u.ctx, m)
 		u.mods[m] = mod
-		if mod.err != nil {
-			if note := fmt.Sprintf("%s: %v", m.Path, mod.err); !slices.Contains(u.notes, note) {
+		why := mod.err
+		if why == nil {
+			why = mod.partial
+		}
+		if why != nil {
+			if note := fmt.Sprintf("%s: %v", m.Path, why); !slices.Contains(u.notes, note) {
 				u.notes = append(u.notes, note)
 			}
 		}
@@ -89,7 +93,7 @@ func (u *unwinder) module(m *Mapping) *module {
 
 // place finds the mapping of a code address, and where the file has that address.
 func (u *unwinder) place(pc uint64) (m *Mapping, mod *module, vaddr uint64) {
-	if m = mappingAt(u.ctx.Maps, pc); m == nil {
+	if m = u.ctx.mappingAt(pc); m == nil {
 		return nil, nil, 0
 	}
 	if mod = u.module(m); mod == nil {
@@ -109,7 +113,7 @@ func (u *unwinder) isReturn(v uint64) bool {
 	if m == nil {
 		return false
 	}
-	if mod == nil {
+	if mod == nil || mod.partial != nil {
 		return true
 	}
 	vaddr++
@@ -430,7 +434,7 @@ func (u *unwinder) scan() bool {
 		if v = c.codePointer(v); !u.isReturn(v) {
 			continue
 		}
-		if m, mod, _ := u.place(v - 1); m == nil || mod == nil {
+		if m, mod, _ := u.place(v - 1); m == nil || mod == nil || mod.partial != nil {
 			continue
 		}
 		c.pc = v
