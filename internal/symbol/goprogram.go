@@ -27,7 +27,7 @@ var ErrNotGo = errors.New("no Go program of Go 1.18 or later")
 // Go reads what the binary of m, an executable mapping of it, tells of Go. Close the result. The
 // error is ErrNotGo, or says why the binary cannot be used.
 func (r *Resolver) Go(root string, m Mapping) (*GoProgram, error) {
-	mod := r.get(root, &m)
+	mod := r.get(&Context{Root: root}, &m)
 	p := &GoProgram{mod: mod, r: r}
 	if mod.err != nil || mod.img == nil {
 		p.Close()
