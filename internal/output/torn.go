@@ -1,0 +1,675 @@
+package output
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// TornKind says how a line is torn.
+type TornKind string
+
+// The kinds of torn lines.
+const (
+	Interleaved TornKind = "interleaved" // another line begins inside it, and a rest stands on a line of its own
+	Glued       TornKind = "glued"       // another line begins inside it: a newline, or the middle of both, is lost
+	CutShort    TornKind = "cut short"   // it ends before its end
+)
+
+// Torn is a line that is not one line as this stream has them.
+type Torn struct {
+	Kind    TornKind
+	Offset  int64  // of the line, bytes from the stream's start
+	Length  int64  // of the line, without its end
+	At      int64  // bytes of the line before the break
+	Line    int64  // its number in the stream, from 1
+	Preview string // what stands around the break, which is marked "┆": one line that is safe to show
+}
+
+// Lines learns how the lines of one stream begin, and finds those in which another one begins, or that
+// are cut short. Only where a stream's lines begin alike (with a date, a level, as objects of JSON) anything is found in
+// it. What it learns is what is usual there: lines that quote others, stack traces, tables and prompts.
+// Its zero value is ready. It takes about three kilobytes, whatever is written, and allocates only for the
+// lines that it gives. It is not for several goroutines at once.
+type Lines struct {
+	pos    int64 // bytes before the line that is read
+	looks  [looksMost]look
+	search search
+	tally
+	line lineInPieces
+	keep [keepMost]byte // of a line whose end has not come: what was not looked at yet, and overlap bytes before
+	kept int
+	pend tear
+}
+
+// Costs in bits. A line is torn where that is likelier than that a writer put it so.
+const (
+	tornBits     = 20 // about one line in a million
+	gluedBits    = 14 // a look right behind a letter or digit
+	sentenceBits = 9  // or behind the end of a sentence
+	brokenBits   = 14 // an object without its end, a date without its end
+)
+
+// tally is how the lines were up to now.
+type tally struct {
+	lines   int64 // that have ended
+	headed  int64 // that begin as usual
+	orphans int64 // that do not, and are not empty
+	empty   int64
+	quotes  int64 // looks within lines that tell nothing
+	open    int64 // objects that end with something else
+	torn    int64
+	sure    int64 // of these, found without knowing that there are others
+	seam    uint32
+	habit   int // tears in a row behind the same text, and with nothing else to show for it
+}
+
+const (
+	keepMost = 512
+	behind   = 32 // bytes before a place that tell what it is
+	overlap  = behind + headMost
+	quickly  = 8 // bytes of the same classes in all lines that tell a look
+)
+
+// search is what to look for inside lines, for all looks that are known.
+type search struct {
+	any     bool
+	objects int // looks that are objects
+	run     int // bytes without letters that each other look has
+	off     [2]int
+	hot     int  // the look of most lines
+	quick   bool // its first bytes tell it
+}
+
+type lineInPieces struct {
+	on   bool
+	at   int64 // bytes of it before keep
+	look int   // -1: none
+	cr   bool  // there was a carriage return in it
+	head [headMost]byte
+	n    int
+}
+
+// tear is a place that awaits the next line.
+type tear struct {
+	on     bool
+	kind   TornKind
+	offset int64 // of the line
+	length int64 // 0: it has not ended
+	at     int64
+	line   int64
+	bits   int
+	weak   bool // found behind a blank or a quote
+	object bool
+	raw    [behind + 48]byte
+	n, cut int // bytes of raw, and of these before the break
+}
+
+// Count is the number of lines that have ended, and of those that are torn.
+func (l *Lines) Count() (lines, torn int64) { return l.lines, l.torn }
+
+// Write looks at the next bytes and appends to dst the lines that are torn, each when the next line has begun.
+// How the stream is cut into calls makes no difference.
+func (l *Lines) Write(dst []Torn, p []byte) []Torn {
+	for len(p) > 0 {
+		nl := bytes.IndexByte(p, '\n')
+		if nl >= 0 && l.kept == 0 {
+			if !l.usual(p[:nl]) {
+				l.line = lineInPieces{on: true}
+				dst = l.piece(dst, p[:nl], true)
+				l.end(p[:nl])
+			}
+			l.pos += int64(nl) + 1
+			p = p[nl+1:]
+			continue
+		}
+		part := p
+		if nl >= 0 {
+			part, p = p[:nl], p[nl+1:]
+		} else {
+			p = nil
+		}
+		dst = l.parts(dst, part, nl >= 0)
+	}
+	return dst
+}
+
+// Flush ends the stream, or a part of it behind which something else follows.
+func (l *Lines) Flush(dst []Torn) []Torn {
+	if l.kept > 0 {
+		dst = l.piece(dst, l.keep[:l.kept], true)
+		n := l.line.at + int64(l.kept)
+		if l.pend.on && l.pend.line == l.lines+1 {
+			l.pend.length = n
+		}
+		l.pos += n
+	}
+	dst = l.resolve(dst, atEnd)
+	l.line, l.kept = lineInPieces{}, 0
+	return dst
+}
+
+// parts takes a part of a line that came in several; ends says whether it is the last one.
+func (l *Lines) parts(dst []Torn, p []byte, ends bool) []Torn {
+	if !l.line.on {
+		l.line = lineInPieces{on: true}
+	}
+	if l.kept == 0 && len(p) > keepMost {
+		dst = l.piece(dst, p, false)
+		l.line.at += int64(len(p) - overlap)
+		l.kept = copy(l.keep[:], p[len(p)-overlap:])
+		p = nil
+	}
+	for {
+		n := copy(l.keep[l.kept:], p)
+		l.kept += n
+		p = p[n:]
+		if l.kept < keepMost {
+			break
+		}
+		dst = l.piece(dst, l.keep[:], false)
+		l.line.at += keepMost - overlap
+		l.kept = copy(l.keep[:], l.keep[keepMost-overlap:])
+	}
+	if ends {
+		dst = l.piece(dst, l.keep[:l.kept], true)
+		l.end(l.keep[:l.kept])
+		l.pos += l.line.at + int64(l.kept) + 1
+		l.line, l.kept = lineInPieces{}, 0
+	}
+	return dst
+}
+
+const letterless = 0xe0e0e0e0e0e0e0e0 // of each byte, the bits that tell 0x20 to 0x3f from letters
+
+// usual says that a whole line begins as most do and holds nothing more to look at. It counts it then.
+func (l *Lines) usual(p []byte) bool {
+	s := &l.search
+	if !s.any || !s.quick || l.pend.on || (l.lines+1)&63 == 0 {
+		return false
+	}
+	k := &l.looks[s.hot]
+	if !k.quick(p) || s.run > 0 && l.dense(p, k.least) {
+		return false
+	}
+	if k.json && p[len(p)-1] != '}' {
+		return false
+	}
+	if s.objects > 0 {
+		for i := k.least; ; i++ {
+			n := bytes.IndexByte(p[i:], '{')
+			if n < 0 {
+				break
+			}
+			if i += n; i+1 < len(p) && p[i+1] == '"' && (!k.json || s.objects > 1 || k.quick(p[i:])) {
+				return false
+			}
+		}
+	}
+	l.lines++
+	l.headed++
+	return true
+}
+
+// dense says whether there is a piece without letters in p, from an offset on, as long as a look's.
+func (l *Lines) dense(p []byte, from int) bool {
+	run := l.search.run
+	if run >= 12 {
+		step := run - 7
+		for i := from; i+8 <= len(p); i += step {
+			if binary.LittleEndian.Uint64(p[i:])&letterless == letterless&(ones*0x20) {
+				a, b := letterlessPiece(p, i)
+				if b-a >= run {
+					return true
+				}
+				i = max(i, b-step) // the next one to look at ends behind b
+			}
+		}
+		return false
+	}
+	step := run - 3
+	for i := from; i+4 <= len(p); i += step {
+		if binary.LittleEndian.Uint32(p[i:])&(letterless&0xffffffff) == 0x20202020 {
+			a, b := letterlessPiece(p, i)
+			if b-a >= run {
+				return true
+			}
+			i = max(i, b-step)
+		}
+	}
+	return false
+}
+
+// letterlessPiece is the whole piece without letters around the byte at i.
+func letterlessPiece(p []byte, i int) (a, b int) {
+	for a, b = i, i; ; b += 8 {
+		if b+8 > len(p) {
+			for b < len(p) && p[b]&0xe0 == 0x20 {
+				b++
+			}
+			break
+		}
+		if x := binary.LittleEndian.Uint64(p[b:])&letterless ^ letterless&(ones*0x20); x != 0 {
+			b += bits.TrailingZeros64(x) / 8
+			break
+		}
+	}
+	for ; ; a -= 8 {
+		if a < 8 {
+			for a > 0 && p[a-1]&0xe0 == 0x20 {
+				a--
+			}
+			break
+		}
+		if x := binary.LittleEndian.Uint64(p[a-8:])&letterless ^ letterless&(ones*0x20); x != 0 {
+			a -= bits.LeadingZeros64(x) / 8
+			break
+		}
+	}
+	return a, b
+}
+
+// piece looks at a part of a line: p begins overlap bytes before what is new, or with the line. It leaves
+// to the next piece what it cannot decide without what follows, unless that is the last one.
+func (l *Lines) piece(dst []Torn, p []byte, last bool) []Torn {
+	from, to := behind, len(p)
+	if !last {
+		to = len(p) - headMost
+	}
+	if l.line.at == 0 {
+		from = 1
+		dst = l.begin(dst, p, last)
+	}
+	if l.search.any && !(l.pend.on && l.pend.line == l.lines+1) {
+		l.find(p, from, to)
+	}
+	if !last && !l.line.cr {
+		l.line.cr = bytes.IndexByte(p[:to], '\r') >= 0
+	}
+	return dst
+}
+
+// find looks for the first place in p, between two offsets, where a line begins.
+func (l *Lines) find(p []byte, from, to int) {
+	if l.search.objects > 0 {
+		for i := from; i < to; i++ {
+			n := bytes.IndexByte(p[i:to], '{')
+			if n < 0 {
+				break
+			}
+			if i += n; i+1 < len(p) && p[i+1] == '"' && l.try(p, i) {
+				return
+			}
+		}
+	}
+	if l.search.run == 0 {
+		return
+	}
+	run := l.search.run
+	next := from // where a line may begin that was not tried
+	for i := from; i+run <= len(p); {
+		if p[i+run-1]&0xe0 != 0x20 { // the end of a piece that would begin here
+			i += run
+			continue
+		}
+		a, b := letterlessPiece(p, i+run-1)
+		if b-a >= run {
+			for s := max(next, a-l.search.off[1]); s <= min(b-run-l.search.off[0], to-1); s++ {
+				if l.try(p, s) {
+					return
+				}
+				next = s + 1
+			}
+		}
+		i = b
+	}
+}
+
+// try says whether a line begins at s of p that is a place to think of, and keeps it then.
+func (l *Lines) try(p []byte, s int) bool {
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.lines < learned || k.core == 0 || k.fixed > 0 && tokenOf[p[s]] != k.all[0].class {
+			continue
+		}
+		if k.match(p[s:]) > 0 && l.place(p, s, x) {
+			return true
+		}
+	}
+	return false
+}
+
+// place weighs a place where a line begins inside another.
+func (l *Lines) place(p []byte, s, x int) bool {
+	k := &l.looks[x]
+	at := l.line.at + int64(s)
+	head := p
+	if l.line.at > 0 {
+		head = l.line.head[:l.line.n]
+	}
+	cost := 0
+	if own := l.line.look; own >= 0 {
+		if at < int64(l.looks[own].least) {
+			return false
+		}
+		cost = l.context(p, s, k)
+		switch {
+		case k.json:
+		case own != x:
+			cost -= 4
+		case k.stamp(head, p[s:]) < 3:
+			return false
+		}
+	} else {
+		// Only what is the start of a look itself is a line that was cut: else it may be a prompt.
+		if at > headMost || at > int64(len(head)) {
+			return false
+		}
+		begun, _ := k.begun(head[:at])
+		if !begun || !bytes.Equal(head[:min(at, 8)], p[s:min(s+int(min(at, 8)), len(p))]) {
+			return false
+		}
+		cost = gluedBits
+	}
+	if cr := bytes.IndexByte(p[:s], '\r') >= 0; cr || l.line.cr {
+		return false // a progress bar
+	}
+	t := &l.pend
+	*t = tear{on: true, kind: Glued, offset: l.pos, at: at, line: l.lines + 1, bits: max(cost, 0), weak: cost < sentenceBits, object: k.json}
+	before := min(s, 24)
+	t.n = copy(t.raw[:], p[s-before:min(len(p), s+48)])
+	t.cut = before
+	return true
+}
+
+// context is how unlikely a writer begins a line at s of p, in bits.
+func (l *Lines) context(p []byte, s int, k *look) int {
+	b := p[s-1]
+	near := p[max(0, s-6):s]
+	// Escaped newlines and control sequences end with a letter or digit.
+	if bytes.ContainsAny(near, "\\#%^&\x1b") || bytes.IndexByte(p[max(0, s-24):s], 0x1b) >= 0 {
+		return 0
+	}
+	for _, c := range p[max(0, s-16):s] {
+		if class[c] != plain {
+			return 0 // garbage, or a script that has no spaces
+		}
+	}
+	switch c := tokenOf[b]; {
+	case c == digits || c == word:
+		first := &k.all[0]
+		if first.class == c {
+			if first.min != first.max || c == word && !first.same {
+				// It may begin before.
+				e := s - 1
+				for e > 0 && e > s-8 && tokenOf[p[e-1]] == c && !(first.upper && p[e-1] >= 'a') {
+					e--
+				}
+				if !first.upper || b < 'a' {
+					if e == 0 || e == s-8 || p[e-1] != '.' && tokenOf[p[e-1]] > word {
+						return 0
+					}
+					return sentenceBits
+				}
+			} else if c == digits {
+				head := p
+				if l.line.at > 0 {
+					head = l.line.head[:l.line.n]
+				}
+				if n := int(first.min); len(head) < n || len(p)-s < n || !bytes.Equal(head[:n], p[s:s+n]) {
+					return 0
+				}
+			}
+		}
+		return gluedBits
+	case b == '}' && k.json:
+		return gluedBits - 2
+	case b == '.' && s >= 2 && p[s-2] == '.':
+		return 0
+	case b == '.' || b == '!' || b == '?':
+		return sentenceBits
+	}
+	return 0
+}
+
+func log2(n int64) int { return bits.Len64(uint64(max(n, 1))) - 1 }
+
+// What follows a torn line.
+const (
+	atUsual = iota
+	atOrphan
+	atEmpty
+	atEnd
+)
+
+// resolve decides about the place that awaits what follows it.
+func (l *Lines) resolve(dst []Torn, next int) []Torn {
+	t := &l.pend
+	if !t.on {
+		return dst
+	}
+	t.on = false
+	usual := l.quotes
+	if t.kind == CutShort {
+		usual = l.open
+	}
+	cost := t.bits + min(12, log2((l.headed+2)/(usual+1)))
+	need := tornBits
+	if l.sure >= 3 {
+		need = max(8, log2(l.headed/l.sure)+2)
+	}
+	switch next {
+	case atOrphan:
+		cost += min(8, log2((l.headed+2)/(l.orphans+1)))
+	case atEmpty:
+		cost += min(8, log2((l.headed+2)/(l.empty+1)))
+	}
+	if (next == atOrphan || next == atEmpty) && t.kind == Glued {
+		t.kind = Interleaved
+	}
+	if seam := hashOf(t.raw[:t.cut]); t.kind != Glued || t.object {
+		l.habit = 0
+	} else if seam == l.seam {
+		l.habit++
+	} else {
+		l.seam, l.habit = seam, 0
+	}
+	if cost < need || l.habit >= 3 {
+		if t.kind == CutShort {
+			l.open++
+		} else {
+			l.quotes++
+		}
+		return dst
+	}
+	l.torn++
+	if !t.weak {
+		l.sure++
+	}
+	return append(dst, Torn{t.kind, t.offset, t.length, t.at, t.line, around(t.raw[:t.n], t.cut)})
+}
+
+// hashOf tells apart texts before a break, with all digits alike.
+func hashOf(p []byte) uint32 {
+	h := uint32(2166136261)
+	for _, b := range p[max(0, len(p)-8):] {
+		if tokenOf[b] == digits {
+			b = '0'
+		}
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return h
+}
+
+// around is what stands around a break, on one line.
+func around(p []byte, cut int) string {
+	out := make([]byte, 0, len(p)+len("┆"))
+	for i := 0; i < len(p); {
+		if i == cut {
+			out = append(out, "┆"...)
+		}
+		r, n := utf8.DecodeRune(p[i:])
+		switch {
+		case r == utf8.RuneError && n == 1 && (i < 3 || i > len(p)-4): // a character that was cut
+		case r == utf8.RuneError && n == 1, r < 0x20, r >= 0x7f && r < 0xa0:
+			out = append(out, '.')
+		case i < cut && i+n > cut:
+			n = cut - i
+		case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff: // that turn or hide text
+			out = append(out, '.')
+		default:
+			out = append(out, p[i:i+n]...)
+		}
+		i += n
+	}
+	if cut == len(p) {
+		out = append(out, "┆"...)
+	}
+	return string(out)
+}
+
+// begin looks at the start of a line, of which p holds all or headMost bytes.
+func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
+	p0 := p
+	if last {
+		p0 = bytes.TrimSuffix(p, []byte("\r"))
+	} else {
+		l.line.n = copy(l.line.head[:], p)
+	}
+	l.line.look = -1
+	if len(p0) == 0 {
+		dst = l.resolve(dst, atEmpty)
+		l.empty++
+		return dst
+	}
+	x := l.known(p0, last)
+	l.line.look = x
+	switch {
+	case x >= 0:
+		dst = l.resolve(dst, atUsual)
+		l.headed++
+	default:
+		if !l.pend.on { // else it is the rest of a torn line
+			l.orphans++
+		}
+		dst = l.resolve(dst, atOrphan)
+	}
+	return dst
+}
+
+// known is the look of a line, -1 where it has none. The line is learned from.
+func (l *Lines) known(p []byte, last bool) int {
+	if l.search.any && (l.lines+1)&63 != 0 {
+		for x := range l.looks {
+			k := &l.looks[x]
+			if k.lines < learned || k.fresh < learned || k.core == 0 {
+				continue
+			}
+			if k.fixed >= quickly && k.quick(p) {
+				return x
+			}
+		}
+	}
+	var all [tokensMost]token
+	n := tokens(p, last, &all)
+	free, few := -1, 0
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.core == 0 {
+			free = x
+			continue
+		}
+		if k.learn(all[:n]) {
+			l.prepare()
+			if k.core == 0 {
+				*k = look{}
+				return -1
+			}
+			return x
+		}
+		if k.lines < l.looks[few].lines {
+			few = x
+		}
+	}
+	if free < 0 {
+		if k := &l.looks[few]; k.lines > 1 {
+			k.lines--
+			return -1
+		}
+		free = few
+	}
+	k := look{n: n, all: all, lines: 1}
+	if k.refine(); k.core == 0 || !k.json && k.run < 8 {
+		return -1
+	}
+	l.looks[free] = k
+	return free
+}
+
+// prepare puts together what to search for.
+func (l *Lines) prepare() {
+	s := &l.search
+	*s = search{}
+	most := int64(0)
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.core == 0 || k.lines < learned {
+			continue
+		}
+		if k.json {
+			s.objects++
+		} else if k.run >= 8 {
+			if s.run == 0 {
+				s.run, s.off = k.run, k.off
+			}
+			s.run = min(s.run, k.run)
+			s.off[0], s.off[1] = min(s.off[0], k.off[0]), max(s.off[1], k.off[1])
+		}
+		s.any = true
+		if k.lines > most && k.fresh >= learned {
+			most, s.hot = k.lines, x
+			s.quick = k.fixed >= quickly
+		}
+	}
+	s.any = s.any && most > 0
+}
+
+// end takes the end of a line, of which p is the last piece.
+func (l *Lines) end(p []byte) {
+	l.lines++
+	t := &l.pend
+	if t.on && t.line == l.lines {
+		t.length = l.line.at + int64(len(p))
+		return
+	}
+	p = bytes.TrimRight(p, " \t\r")
+	x := l.line.look
+	bits := 0
+	switch {
+	case len(p) == 0 || !l.search.any:
+	case x >= 0 && l.looks[x].json && l.looks[x].lines >= learned:
+		switch p[len(p)-1] {
+		case '}':
+		case ',', '{', '[', ':', '(':
+			l.open++ // it goes on on the next line
+		default:
+			bits = brokenBits
+		}
+	case x < 0 && l.line.at == 0 && len(p) >= 8:
+		for y := range l.looks {
+			if k := &l.looks[y]; k.lines >= learned && k.core > 0 {
+				if begun, through := k.begun(p); begun && through {
+					bits = brokenBits
+				}
+			}
+		}
+	}
+	if bits == 0 {
+		return
+	}
+	n := l.line.at + int64(len(p))
+	*t = tear{on: true, kind: CutShort, offset: l.pos, length: n, at: n, line: l.lines, bits: bits, object: true}
+	t.n = copy(t.raw[:], p[max(0, len(p)-40):])
+	t.cut = t.n
+}
