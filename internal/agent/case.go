@@ -121,6 +121,8 @@ func what(o *evidence.Observation) string {
 		return d.Stream
 	case *evidence.Foreign:
 		return d.Stream
+	case *evidence.Torn:
+		return d.Stream
 	case *evidence.SelectBeyond:
 		return d.Proof
 	case *evidence.LimitRefused:

@@ -134,6 +134,7 @@ func (f *flight) counters() map[string]int64 {
 		n = f.set.Counters()
 	}
 	n[evidence.CountGarbled] = f.garbled
+	f.countLines(n)
 	for _, dropped := range f.rec.Dropped() {
 		n[evidence.CountDropped] += dropped
 	}

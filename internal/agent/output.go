@@ -38,6 +38,7 @@ func (f *flight) readOutput() {
 			f.judged[i] += int64(len(b))
 			f.spans = f.judges[i].Write(f.spans[:0], b)
 			f.garbage(i)
+			f.tear(i, b)
 		}
 		f.lookForStall(i, s)
 	}
@@ -52,6 +53,7 @@ func (f *flight) endOutput(i int) {
 			Stream: streams[i].String(), Encoding: d.Encoding, Offset: f.base[i] + d.Offset, Bytes: d.Bytes,
 		}))
 	}
+	f.endLines(i)
 	*f.judges[i] = output.Judge{}
 	f.judged[i] = 0
 }

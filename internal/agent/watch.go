@@ -51,6 +51,7 @@ type flight struct {
 	base       [2]int64 // offset in the stream of the first byte that the judge has seen
 	judged     [2]int64 // bytes that it has seen
 	spans      []output.Span
+	torn       tornLines
 	stalled    [2]int64 // longest, nanoseconds
 	around     around
 }

@@ -270,46 +270,4 @@ func absentOutputStalled(v *View) string {
 	return "no write to standard output or error was cut short, refused or blocked"
 }
 
-// tornOutput are lines that were cut because a write was short or refused.
-func tornOutput(v *View) *evidence.Symptom {
-	var ev []int
-	var writes, lost int64
-	type key struct {
-		pid, fd int32
-		errno   evidence.Errno
-	}
-	n := map[key][2]int64{}
-	for i, o := range v.Case.Timeline {
-		var k key
-		var val [2]int64
-		switch d := o.Detail.(type) {
-		case *evidence.WriteShort:
-			k, val = key{o.PID, d.FD, 0}, [2]int64{d.Count, d.Lost}
-		case *evidence.WriteRefused:
-			if d.Errno != evidence.EAGAIN && d.Errno != evidence.ENOSPC {
-				continue
-			}
-			k, val = key{o.PID, d.FD, d.Errno}, [2]int64{d.Count, d.Lost}
-		default:
-			continue
-		}
-		old := n[k]
-		n[k] = [2]int64{max(old[0], val[0]), max(old[1], val[1])}
-		if len(ev) < 4 {
-			ev = append(ev, i)
-		}
-	}
-	for _, x := range n {
-		writes, lost = writes+x[0], lost+x[1]
-	}
-	if writes == 0 || lost <= 0 {
-		return nil
-	}
-	what := fmt.Sprintf("%d writes to its output were", writes)
-	if writes == 1 {
-		what = "A write to its output was"
-	}
-	return &evidence.Symptom{Kind: "torn-output", Evidence: ev, Summary: fmt.Sprintf("%s cut short or refused; up to %s are missing from it.", what, bytesOf(lost))}
-}
-
 func quoteLine(s string) string { return `"` + strings.ReplaceAll(plain(s, 160), `"`, `'`) + `"` }

@@ -84,6 +84,7 @@ var All = []struct {
 	{KindDNSUnanswered, true, func() Detail { return new(DNSUnanswered) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
 	{KindForeign, true, func() Detail { return new(Foreign) }},
+	{KindTorn, true, func() Detail { return new(Torn) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
 	{KindOutputHeld, true, func() Detail { return new(OutputHeld) }},
 	{KindConnectFailed, true, func() Detail { return new(ConnectFailed) }},

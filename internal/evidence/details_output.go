@@ -17,6 +17,44 @@ type Foreign struct {
 // Kind is KindForeign.
 func (*Foreign) Kind() Kind { return KindForeign }
 
+// KindTorn is a line of output that is torn.
+const KindTorn Kind = "output.torn"
+
+// Counters of lines of output.
+const (
+	CountLines = "output.lines"     // that ended
+	CountTorn  = "output.tornLines" // of these
+)
+
+// Torn is a line of output that is not one line as that stream has them. The first few stand for themselves,
+// the counters for all.
+type Torn struct {
+	Stream  string         `json:"stream"`           // "stdout", "stderr"
+	How     string         `json:"how"`              // "interleaved", "glued", "cut short"
+	Offset  int64          `json:"offset"`           // of the line, bytes from the stream's start
+	Length  int64          `json:"length"`           // of the line, bytes
+	At      int64          `json:"at"`               // bytes of the line before the break
+	Preview string         `json:"preview,omitzero"` // text around the break, which is marked "┆"
+	Count   int64          `json:"count"`            // torn lines of the stream, this one included
+	Lines   int64          `json:"lines"`            // lines of the stream up to then
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Kind is KindTorn.
+func (*Torn) Kind() Kind { return KindTorn }
+
+func (d *Torn) walk(c *codec) {
+	c.str(&d.Stream)
+	c.str(&d.How)
+	c.i64(&d.Offset)
+	c.i64(&d.Length)
+	c.i64(&d.At)
+	c.str(&d.Preview)
+	c.i64(&d.Count)
+	c.i64(&d.Lines)
+	c.bytes((*[]byte)(&d.Unknown))
+}
+
 func (d *Foreign) walk(c *codec) {
 	c.str(&d.Stream)
 	c.str(&d.Encoding)

@@ -127,9 +127,9 @@ type look struct {
 	n     int // tokens
 	all   [tokensMost]token
 	lines int64
-	fresh int   // lines that were compared in full since anything about it changed
-	open  int64 // of objects, lines that did not end as one
-	json  bool  // lines are JSON objects
+	fresh int  // lines that were compared in full since anything about it changed
+	json  bool // lines are JSON objects
+	clock bool // it has a time of day
 
 	// What follows from these.
 	core  int    // tokens that make it special; 0: it is not
@@ -154,15 +154,16 @@ func (k *look) agree(all []token) int {
 
 // coreOf is how many tokens are special enough, and have a clock or a long number or are an object; 0: all are not.
 func (k *look) coreOf() int {
-	sum, clock := 0, k.json
+	sum, long := 0, k.json
+	k.clock = false
 	for i := range k.n {
 		t := &k.all[i]
 		sum += t.bits()
 		if t.class == digits && t.min == t.max {
-			clock = clock || t.min >= 6 ||
-				t.min == 2 && i >= 2 && k.all[i-1].sign == ':' && k.all[i-2].class == digits && k.all[i-2].min == 2 && k.all[i-2].max == 2
+			long = long || t.min >= 6
+			k.clock = k.clock || t.min == 2 && i >= 2 && k.all[i-1].sign == ':' && k.all[i-2].class == digits && k.all[i-2].min == 2 && k.all[i-2].max == 2
 		}
-		if sum >= special && clock {
+		if sum >= special && (long || k.clock) {
 			// All of a date: the longer, the faster it is searched for.
 			for i++; !k.json && i < k.n && k.all[i].letterless(); i++ {
 			}

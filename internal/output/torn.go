@@ -59,6 +59,7 @@ type tally struct {
 	empty   int64
 	quotes  int64 // looks within lines that tell nothing
 	open    int64 // objects that end with something else
+	pairs   int64 // looks within lines that tell nothing by themselves, but what follows begins as no line does
 	torn    int64
 	sure    int64 // of these, found without knowing that there are others
 	seam    uint32
@@ -101,7 +102,7 @@ type tear struct {
 	line   int64
 	bits   int
 	weak   bool // found behind a blank or a quote
-	object bool
+	broken bool // the line has no end, or not even a whole beginning
 	raw    [behind + 48]byte
 	n, cut int // bytes of raw, and of these before the break
 }
@@ -376,7 +377,7 @@ func (l *Lines) place(p []byte, s, x int) bool {
 		return false // a progress bar
 	}
 	t := &l.pend
-	*t = tear{on: true, kind: Glued, offset: l.pos, at: at, line: l.lines + 1, bits: max(cost, 0), weak: cost < sentenceBits, object: k.json}
+	*t = tear{on: true, kind: Glued, offset: l.pos, at: at, line: l.lines + 1, bits: max(cost, 0), weak: cost < sentenceBits, broken: k.json || l.line.look < 0}
 	before := min(s, 24)
 	t.n = copy(t.raw[:], p[s-before:min(len(p), s+48)])
 	t.cut = before
@@ -461,14 +462,18 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 	}
 	switch next {
 	case atOrphan:
-		cost += min(8, log2((l.headed+2)/(l.orphans+1)))
+		cost += min(12, log2((l.headed+2)/(l.orphans+1)))
 	case atEmpty:
-		cost += min(8, log2((l.headed+2)/(l.empty+1)))
+		cost += min(12, log2((l.headed+2)/(l.empty+1)))
+	}
+	paired := (next == atOrphan || next == atEmpty) && l.orphans+l.empty <= l.headed/64
+	if paired {
+		cost += min(6, 2*int(l.pairs))
 	}
 	if (next == atOrphan || next == atEmpty) && t.kind == Glued {
 		t.kind = Interleaved
 	}
-	if seam := hashOf(t.raw[:t.cut]); t.kind != Glued || t.object {
+	if seam := hashOf(t.raw[:t.cut]); t.kind != Glued || t.broken {
 		l.habit = 0
 	} else if seam == l.seam {
 		l.habit++
@@ -478,6 +483,8 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 	if cost < need || l.habit >= 3 {
 		if t.kind == CutShort {
 			l.open++
+		} else if paired {
+			l.pairs++
 		} else {
 			l.quotes++
 		}
@@ -544,7 +551,9 @@ func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
 		return dst
 	}
 	x := l.known(p0, last)
-	l.line.look = x
+	if x >= 0 && l.looks[x].lines >= learned { // else it is what this one line begins with
+		l.line.look = x
+	}
 	switch {
 	case x >= 0:
 		dst = l.resolve(dst, atUsual)
@@ -659,7 +668,7 @@ func (l *Lines) end(p []byte) {
 	case x < 0 && l.line.at == 0 && len(p) >= 8:
 		for y := range l.looks {
 			if k := &l.looks[y]; k.lines >= learned && k.core > 0 {
-				if begun, through := k.begun(p); begun && through {
+				if begun, through := k.begun(p); begun && through && k.clock && len(p) > 10 {
 					bits = brokenBits
 				}
 			}
@@ -669,7 +678,7 @@ func (l *Lines) end(p []byte) {
 		return
 	}
 	n := l.line.at + int64(len(p))
-	*t = tear{on: true, kind: CutShort, offset: l.pos, length: n, at: n, line: l.lines, bits: bits, object: true}
+	*t = tear{on: true, kind: CutShort, offset: l.pos, length: n, at: n, line: l.lines, bits: bits, broken: true}
 	t.n = copy(t.raw[:], p[max(0, len(p)-40):])
 	t.cut = t.n
 }

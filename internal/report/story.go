@@ -423,6 +423,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return s, d.Stream, 50
 	case *evidence.Foreign:
 		return fmt.Sprintf("%s holds text in %s, not UTF-8", clean(d.Stream), clean(d.Encoding)), d.Stream, 5
+	case *evidence.Torn:
+		return tornLine(d), d.Stream, 30
 	case *evidence.OutputStalled:
 		return fmt.Sprintf("its %s was not taken for %.1f s", clean(d.Stream), float64(d.Nanos)/1e9), d.Stream, 35
 	case *evidence.OutputHeld:
