@@ -300,7 +300,12 @@ func (s *Store) OpenCore(e *Entry) (io.ReaderAt, int64, io.Closer, error) {
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("open core %s: %w", e.ID, err)
 	}
-	r, err := openSeekable(f)
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, nil, fmt.Errorf("open core %s: %w", e.ID, err)
+	}
+	r, err := openSeekable(f, st.Size(), f.Close)
 	if err != nil {
 		f.Close()
 		return nil, 0, nil, fmt.Errorf("open core %s (%s): %w", e.ID, f.Name(), err)
