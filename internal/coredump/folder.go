@@ -35,6 +35,18 @@ func flock(f *os.File, how int) error {
 	}
 }
 
+// part makes the file that becomes id's core, locked as long as its writer lives.
+func (s *Store) part(id string, kind Depth) (f *os.File, err error) {
+	err = s.locked(func() error {
+		f, err = os.OpenFile(filepath.Join(s.dir, "."+id+"."+string(kind)+partSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		return flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	})
+	return f, err
+}
+
 // sweep removes what writers that died have left: parts that nobody holds, and cores without an
 // entry. The folder is locked.
 func (s *Store) sweep() error {
@@ -143,6 +155,17 @@ func (s *Store) trim(keep string, more int64) (dropped int, err error) {
 		return dropped, errNoRoom
 	}
 	return dropped, nil
+}
+
+// used is what all files take.
+func (s *Store) used() (n int64, err error) {
+	entries, err := os.ReadDir(s.dir)
+	for _, d := range entries {
+		if st, err := d.Info(); err == nil {
+			n += st.Size()
+		}
+	}
+	return n, err
 }
 
 // partBytes is what files take that are being written.

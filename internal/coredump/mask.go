@@ -1,4 +1,399 @@
 package coredump
 
-// MaskArgs gives a copy of a command line in which what looks like secrets is overwritten.
-func MaskArgs(args []string) []string { return append([]string(nil), args...) }
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"strings"
+)
+
+// Mask is what secrets are overwritten with, byte by byte.
+const Mask = '*'
+
+// MaskText gives s with what looks like keys, tokens and passwords overwritten, at the same length, and
+// the number of places. It is the best that can be had without knowing the program: it misses secrets
+// that look like other text, and takes some other text for secrets.
+func MaskText(s string) (string, int) {
+	b := []byte(s)
+	n := MaskBytes(b)
+	if n == 0 {
+		return s, 0
+	}
+	return string(b), n
+}
+
+// MaskBytes overwrites in b itself what MaskText does, in text between any other bytes.
+func MaskBytes(b []byte) (n int) {
+	secrets(b, func(from, to int) {
+		n++
+		fill(b[from:to])
+	})
+	return n
+}
+
+func fill(b []byte) {
+	for i := range b {
+		b[i] = Mask
+	}
+}
+
+// MaskArgs gives a copy of a command line in which what looks like secrets is overwritten; that is also
+// the word that follows an option like --password.
+func MaskArgs(args []string) []string {
+	b := []byte(strings.Join(args, "\x00"))
+	maskWords(b, 0)
+	if len(args) == 0 {
+		return nil
+	}
+	return strings.Split(string(b), "\x00")
+}
+
+// maskWords masks a command line whose words are parted by sep.
+func maskWords(b []byte, sep byte) int {
+	n := MaskBytes(b)
+	next := false
+	for from := 0; from < len(b); {
+		to := bytes.IndexByte(b[from:], sep)
+		if to < 0 {
+			to = len(b) - from
+		}
+		word := b[from : from+to]
+		if next && len(word) > 0 && word[0] != '-' {
+			fill(word)
+			n++
+		}
+		next = len(word) > 1 && word[0] == '-' && bytes.IndexByte(word, '=') < 0 && strength(word) == strong
+		from += to + 1
+	}
+	return n
+}
+
+// maskMemory masks the memory of a process that stands at addr. Words that are addresses of the process
+// stay: they may be return addresses right beside text.
+func maskMemory(b []byte, addr uint64, isAddress func(uint64) bool) (n int) {
+	secrets(b, func(from, to int) {
+		n++
+		for from < to {
+			// The aligned word that holds this byte.
+			word := int((addr+uint64(from))&^7 - addr)
+			end := min(word+8, to)
+			if word < 0 || word+8 > len(b) || !isAddress(binary.LittleEndian.Uint64(b[word:])) {
+				fill(b[from:end])
+			}
+			from = end
+		}
+	})
+	return n
+}
+
+// maskValues overwrites the values of an environment: "NAME=value" words parted by NUL.
+func maskValues(b []byte) (n int) {
+	for len(b) > 0 {
+		word, rest, _ := bytes.Cut(b, []byte{0})
+		if i := bytes.IndexByte(word, '='); i >= 0 && i+1 < len(word) {
+			fill(word[i+1:])
+			n++
+		}
+		b = rest
+	}
+	return n
+}
+
+func printable(c byte) bool { return c >= 0x20 && c < 0x7f || c == '\t' || c == '\n' || c == '\r' }
+
+// leastRun is the length of text that is looked at.
+const leastRun = 8
+
+// secrets finds the places, in order and apart from each other.
+func secrets(b []byte, found func(from, to int)) {
+	for i := 0; i < len(b); {
+		if !printable(b[i]) {
+			// Most of memory is no text: look at the last byte of the shortest text first.
+			if i+leastRun < len(b) && !printable(b[i+leastRun]) {
+				i += leastRun + 1
+			} else {
+				i++
+			}
+			continue
+		}
+		j := i + 1
+		for j < len(b) && printable(b[j]) {
+			j++
+		}
+		if j-i >= leastRun {
+			inText(b, i, j, found)
+		}
+		i = j
+	}
+}
+
+// inText finds the secrets in the text from..to of b.
+func inText(b []byte, from, to int, found func(from, to int)) {
+	for i := from; i < to; {
+		start, end := secretAt(b, i, from, to)
+		if end > start {
+			found(start, end)
+			i = end
+			continue
+		}
+		i = max(i+1, end)
+	}
+}
+
+// secretAt looks whether a secret, or what announces one, begins at i. It gives the place of the
+// secret; where there is none, end is where to look on.
+func secretAt(b []byte, i, from, to int) (start, end int) {
+	t := b[i:to]
+	switch c := t[0]; {
+	case c == '-' && bytes.HasPrefix(t, []byte("-----BEGIN ")):
+		return privateKey(t, i)
+	case c == ':' && bytes.HasPrefix(t, []byte("://")):
+		return urlPassword(t, i)
+	case !isWord(c):
+		return 0, 0
+	}
+	if i > from && isWord(b[i-1]) {
+		return 0, 0 // in the middle of a word
+	}
+	n := 1
+	for n < len(t) && isWord(t[n]) {
+		n++
+	}
+	if s, e := token(t, n); e > s {
+		return i + s, i + e
+	}
+	if s, e := value(t, n); e > s {
+		return i + s, i + e
+	}
+	if n >= leastRandom && random(t[:n]) && announced(b, i) {
+		return i, i + n
+	}
+	return 0, i + n
+}
+
+// isWord says what names and tokens are made of.
+func isWord(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '_' || c == '-' || c == '.'
+}
+
+// isValue says what an unquoted value is made of.
+func isValue(c byte) bool {
+	return c > ' ' && c < 0x7f && !strings.ContainsRune("\"'`<>,;&)}]", rune(c))
+}
+
+// privateKey takes all between the lines of a PEM private key.
+func privateKey(t []byte, at int) (start, end int) {
+	line := bytes.Index(t[5:], []byte("-----"))
+	if line < 0 || line > 60 || !bytes.Contains(t[:5+line], []byte("PRIVATE KEY")) {
+		return 0, 0
+	}
+	line += 10
+	end = bytes.Index(t[line:], []byte("-----END"))
+	if end < 0 {
+		end = len(t) - line
+	}
+	return at + line, at + line + end
+}
+
+// urlPassword takes what stands between a user's name and the host.
+func urlPassword(t []byte, at int) (start, end int) {
+	colon := 0
+	for k := 3; k < len(t) && isValue(t[k]) && t[k] != '/' && t[k] != '?'; k++ {
+		switch t[k] {
+		case ':':
+			if colon == 0 {
+				colon = k
+			}
+		case '@':
+			if colon > 0 && k > colon+1 {
+				return at + colon + 1, at + k
+			}
+			return 0, 0
+		}
+	}
+	return 0, 0
+}
+
+// tokens are what services begin their keys with, and the least length of what follows.
+var tokens = []struct {
+	prefix string
+	least  int
+}{
+	{"eyJ", 17},                                            // JWT: "{" and a quote in base64
+	{"AKIA", 16}, {"ASIA", 16}, {"ABIA", 16}, {"ACCA", 16}, // AWS
+	{"AIza", 30}, {"ya29.", 20}, {"GOCSPX-", 20}, // Google
+	{"ghp_", 20}, {"gho_", 20}, {"ghu_", 20}, {"ghs_", 20}, {"ghr_", 20}, {"github_pat_", 20}, // GitHub
+	{"glpat-", 16}, {"gldt-", 16}, {"glrt-", 16}, // GitLab
+	{"xoxb-", 10}, {"xoxp-", 10}, {"xoxa-", 10}, {"xoxr-", 10}, {"xoxs-", 10}, {"xoxe-", 10}, {"xapp-", 10}, // Slack
+	{"sk_live_", 10}, {"sk_test_", 10}, {"rk_live_", 10}, {"whsec_", 16}, {"sk-", 20}, // Stripe and others
+	{"npm_", 30}, {"pypi-", 30}, {"hf_", 30}, {"dop_v1_", 30}, {"hvs.", 20}, {"SG.", 30}, {"AGE-SECRET-KEY-", 30}, {"shpat_", 30},
+}
+
+func token(t []byte, n int) (start, end int) {
+	for _, k := range tokens {
+		if n >= len(k.prefix)+k.least && k.prefix[0] == t[0] && bytes.HasPrefix(t, []byte(k.prefix)) {
+			return 0, n
+		}
+	}
+	return 0, 0
+}
+
+// value takes what a telling name is given: "password=…", "token": "…", "Authorization: Bearer …".
+func value(t []byte, n int) (start, end int) {
+	name := t[:n]
+	told, scheme := strength(name), false
+	if told == none || told == weak && (equalFold(name, "bearer")) {
+		scheme = equalFold(name, "bearer") || equalFold(name, "basic")
+		if !scheme {
+			return 0, 0
+		}
+	}
+	k, sign := n, byte(0)
+	for k < len(t) && k-n < 6 {
+		c := t[k]
+		if c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '\\' {
+			k++
+			continue
+		}
+		if (c == '=' || c == ':') && sign == 0 && !scheme {
+			sign = c
+			k++
+			if c == ':' && k < len(t) && t[k] == '=' {
+				k++
+			}
+			continue
+		}
+		break
+	}
+	if sign == 0 && !(scheme && k > n) {
+		return 0, 0
+	}
+	end = k
+	quoted := k > n && (t[k-1] == '"' || t[k-1] == '\'')
+	for end < len(t) && (isValue(t[end]) || quoted && t[end] != t[k-1] && t[end] >= ' ') {
+		end++
+	}
+	v := t[k:end]
+	least := 1
+	switch {
+	case scheme:
+		least = 8
+	case sign == ':':
+		least = 4
+	}
+	if equalFold(v, "bearer") || equalFold(v, "basic") || equalFold(v, "digest") {
+		// The secret follows the scheme.
+		rest := t[end:]
+		m := 0
+		for m < len(rest) && rest[m] == ' ' {
+			m++
+		}
+		k = end + m
+		for end = k; end < len(t) && isValue(t[end]); end++ {
+		}
+		v = t[k:end]
+	}
+	if len(v) < least || v[0] == '%' || v[0] == '$' || v[0] == '{' || v[0] == Mask || scheme && !random(v) && len(v) < 16 {
+		return 0, 0
+	}
+	if told == weak && !scheme && !(len(v) >= 16 && random(v)) {
+		return 0, 0
+	}
+	return k, end
+}
+
+// How much a name tells that its value is a secret.
+const (
+	none = iota
+	weak
+	strong
+)
+
+var strongNames = []string{
+	"password", "passwd", "passphrase", "secret", "token", "apikey", "api_key", "api-key", "accesskey", "access_key", "access-key",
+	"privatekey", "private_key", "private-key", "credential", "authorization", "cookie", "pwd",
+}
+
+var weakNames = []string{"key", "auth", "pass", "session", "signature", "salt", "bearer", "sid", "hmac", "cert", "sas", "dsn"}
+
+func strength(name []byte) int {
+	if len(name) > 64 {
+		return none
+	}
+	for _, w := range strongNames {
+		if containsFold(name, w) {
+			return strong
+		}
+	}
+	for _, w := range weakNames {
+		if containsFold(name, w) {
+			return weak
+		}
+	}
+	return none
+}
+
+func equalFold(b []byte, s string) bool { return len(b) == len(s) && containsFold(b, s) }
+
+// containsFold looks for s, in small letters, in b.
+func containsFold(b []byte, s string) bool {
+next:
+	for i := 0; i+len(s) <= len(b); i++ {
+		for j := range len(s) {
+			c := b[i+j]
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			if c != s[j] {
+				continue next
+			}
+		}
+		return true
+	}
+	return false
+}
+
+const (
+	leastRandom = 24
+	lookBack    = 64 // bytes before a random string in which a telling word may stand
+)
+
+// announced says whether a telling word stands before i, whatever bytes are between them.
+func announced(b []byte, i int) bool {
+	before := b[max(0, i-lookBack):i]
+	for _, w := range strongNames {
+		if containsFold(before, w) {
+			return true
+		}
+	}
+	return containsFold(before, "key") || containsFold(before, "bearer")
+}
+
+// random says whether b looks like base64, hex or the like of random bytes, and not like words.
+func random(b []byte) bool {
+	var counts [256]int
+	var digits, upper, lower int
+	for _, c := range b {
+		counts[c]++
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= 'A' && c <= 'Z':
+			upper++
+		case c >= 'a' && c <= 'z':
+			lower++
+		}
+	}
+	if digits == 0 && (upper == 0 || lower == 0) || digits == len(b) {
+		return false
+	}
+	var bits float64
+	for _, n := range counts {
+		if n > 0 {
+			p := float64(n) / float64(len(b))
+			bits -= p * math.Log2(p)
+		}
+	}
+	// Of hex digits there are 4 bits at most; of short strings the logarithm of their length.
+	return bits >= 0.75*min(4, math.Log2(float64(len(b))))
+}

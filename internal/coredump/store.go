@@ -2,7 +2,6 @@ package coredump
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,6 +63,8 @@ type Store struct {
 	dir    string
 	bounds Bounds
 	policy Policy
+	choose chan struct{} // one at a time chooses stacks, which are held in memory
+	stream chan struct{} // a few at a time write whole cores
 }
 
 // NewStore gives the store in dir, makes dir where it is missing (mode 0700), and removes what writers
@@ -83,7 +84,7 @@ func NewStore(dir string, b Bounds, p Policy) (*Store, error) {
 	default:
 		return nil, fmt.Errorf("keep %q of cores: it is none of none, stacks, full", p.Keep)
 	}
-	s := &Store{dir: dir, bounds: b, policy: p}
+	s := &Store{dir: dir, bounds: b, policy: p, choose: make(chan struct{}, 1), stream: make(chan struct{}, 2)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for cores: %w", err)
 	}
@@ -102,39 +103,6 @@ func set[T cmp.Ordered](v *T, to T) {
 
 // Dir is the folder.
 func (s *Store) Dir() string { return s.dir }
-
-// Take keeps d by the store's policy and ends the dump. What could not be kept as deep as it was
-// asked for is kept less deep, and Entry.Why says why; an error means that nothing is kept at all.
-func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
-	from := time.Now()
-	at := d.At
-	if at.IsZero() {
-		at = from
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.policy.Wait)
-	defer cancel()
-	// Closing makes a read return that waits for a kernel that writes nothing.
-	stop := context.AfterFunc(ctx, func() { d.Core.Close() })
-	defer stop()
-	defer d.Core.Close()
-
-	e := &Entry{
-		ID: newID(at), At: at.UTC(), PID: d.PID, TID: d.TID, Signal: d.Signal,
-		Asked: s.policy.Keep, Kept: None,
-	}
-	readProcess(e, d.Proc)
-	if err := s.keep(ctx, d, e); err != nil {
-		return nil, fmt.Errorf("keep the core of process %d: %w", d.PID, err)
-	}
-	e.WaitedMS = float64(time.Since(from).Microseconds()) / 1000
-	return e, nil
-}
-
-// keep ends the dump and writes the entry.
-func (s *Store) keep(_ context.Context, d *Dump, e *Entry) error {
-	d.Core.Close()
-	return s.locked(func() error { return s.put(e) })
-}
 
 func newID(at time.Time) string {
 	id, err := ulid.New(ulid.Timestamp(at), ulid.DefaultEntropy())
