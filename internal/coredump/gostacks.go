@@ -3,7 +3,6 @@ package coredump
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"io"
 	"os"
 )
@@ -57,7 +56,7 @@ func (c *chooser) goroutines() {
 	c.want(addr, addr+24)
 	var slice [16]byte
 	c.mem.read(addr, slice[:])
-	array, n := binary.LittleEndian.Uint64(slice[:]), min(binary.LittleEndian.Uint64(slice[8:]), maxGoroutines)
+	array, n := le.Uint64(slice[:]), min(le.Uint64(slice[8:]), maxGoroutines)
 	list := make([]byte, 8*n)
 	list = list[:c.mem.read(array, list)]
 	c.want(array, array+uint64(len(list)))
@@ -68,12 +67,12 @@ func (c *chooser) goroutines() {
 	}
 	var g [keepG]byte
 	for ; len(list) >= 8; list = list[8:] {
-		at := binary.LittleEndian.Uint64(list)
+		at := le.Uint64(list)
 		if c.mem.read(at, g[:]) < len(g) {
 			continue
 		}
 		c.want(at, at+keepG)
-		word := func(i int) uint64 { return binary.LittleEndian.Uint64(g[i:]) }
+		word := func(i int) uint64 { return le.Uint64(g[i:]) }
 		lo, hi := word(gStackLo), word(gStackHi)
 		for _, sp := range []uint64{word(gSchedSP), word(gSyscallSP), word(gSyscallSP0)} {
 			if lo < sp && sp < hi {
@@ -88,8 +87,7 @@ func (c *chooser) bias(exe *elf.File) uint64 {
 	if exe.Type != elf.ET_DYN {
 		return 0
 	}
-	// AT_ENTRY stands in every core.
-	return c.head.auxv[9] - exe.Entry
+	return c.head.auxv[atEntry] - exe.Entry
 }
 
 // allgs gives the address of runtime.allgs, by the symbol table.
@@ -110,12 +108,12 @@ func (c *chooser) findAllgs(exe *elf.File, bias uint64) uint64 {
 	b := make([]byte, s.Size)
 	b = b[:c.mem.read(bias+s.Addr, b)]
 	for i := 0; i+24 <= len(b); i += 8 {
-		array, n, room := binary.LittleEndian.Uint64(b[i:]), binary.LittleEndian.Uint64(b[i+8:]), binary.LittleEndian.Uint64(b[i+16:])
+		array, n, room := le.Uint64(b[i:]), le.Uint64(b[i+8:]), le.Uint64(b[i+16:])
 		if n < 2 || n > room || room > 1<<24 || !c.pointsInto(array) {
 			continue
 		}
 		var list [16]byte
-		if c.mem.read(array, list[:]) == len(list) && c.looksLikeG(binary.LittleEndian.Uint64(list[:])) && c.looksLikeG(binary.LittleEndian.Uint64(list[8:])) {
+		if c.mem.read(array, list[:]) == len(list) && c.looksLikeG(le.Uint64(list[:])) && c.looksLikeG(le.Uint64(list[8:])) {
 			return bias + s.Addr + uint64(i)
 		}
 	}
@@ -127,7 +125,7 @@ func (c *chooser) looksLikeG(at uint64) bool {
 	if !c.pointsInto(at) || c.mem.read(at, g[:]) < len(g) {
 		return false
 	}
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(g[i:]) }
+	word := func(i int) uint64 { return le.Uint64(g[i:]) }
 	lo, hi := word(gStackLo), word(gStackHi)
 	if lo == 0 && hi == 0 {
 		return false // a dead one; the first two are of the runtime and live
@@ -154,8 +152,8 @@ func symbolAddress(exe *elf.File, name string) uint64 {
 	for {
 		n, err := io.ReadFull(r, b)
 		for e := b[:n]; len(e) >= entry; e = e[entry:] {
-			if binary.LittleEndian.Uint32(e) == want {
-				return binary.LittleEndian.Uint64(e[8:])
+			if le.Uint32(e) == want {
+				return le.Uint64(e[8:])
 			}
 		}
 		if err != nil {

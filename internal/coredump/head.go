@@ -3,7 +3,6 @@ package coredump
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +10,16 @@ import (
 
 // Bounds of what is read of a core's beginning, which is held in memory.
 const (
-	maxSegments   = 1 << 18 // mappings of a process
-	maxNotes      = 16 << 20
-	maxWholeNotes = 8 << 20 // beyond these only the notes that stacks cannot be without
-	headerSize    = 64
-	segmentSize   = 56
+	maxDumpSegments = 1 << 18 // mappings of a process
+	maxHeldNotes    = 16 << 20
+	maxWholeNotes   = 8 << 20 // beyond these only the notes that stacks cannot be without
+	headerSize      = 64
+	segmentSize     = 56
 )
 
-// head is the beginning of a core as the kernel writes it, before any memory: the header, the segments
+// dumpHead is the beginning of a core as the kernel writes it, before any memory: the header, the segments
 // and the notes.
-type head struct {
+type dumpHead struct {
 	machine elf.Machine
 	header  [headerSize]byte
 	loads   []elf.ProgHeader // the process's mappings, in order of address
@@ -45,8 +44,8 @@ type fileMapping struct {
 }
 
 // readHead reads r up to where memory begins.
-func readHead(r io.Reader) (*head, error) {
-	h := &head{auxv: map[uint64]uint64{}}
+func readHead(r io.Reader) (*dumpHead, error) {
+	h := &dumpHead{auxv: map[uint64]uint64{}}
 	if _, err := io.ReadFull(r, h.header[:]); err != nil {
 		return nil, fmt.Errorf("read the core's header: %w", noEOF(err))
 	}
@@ -54,11 +53,11 @@ func readHead(r io.Reader) (*head, error) {
 	if !bytes.HasPrefix(b, []byte(elf.ELFMAG)) {
 		return nil, errors.New("the core is no ELF file")
 	}
-	h.machine = elf.Machine(binary.LittleEndian.Uint16(b[18:]))
+	h.machine = elf.Machine(le.Uint16(b[18:]))
 	if b[4] != byte(elf.ELFCLASS64) || b[5] != byte(elf.ELFDATA2LSB) || h.machine != elf.EM_X86_64 && h.machine != elf.EM_AARCH64 {
 		return nil, fmt.Errorf("the core is of another kind of process (%v, %v, %v), of which only whole cores can be kept", elf.Class(b[4]), elf.Data(b[5]), h.machine)
 	}
-	if elf.Type(binary.LittleEndian.Uint16(b[16:])) != elf.ET_CORE || binary.LittleEndian.Uint64(b[32:]) != headerSize || binary.LittleEndian.Uint16(b[54:]) != segmentSize {
+	if elf.Type(le.Uint16(b[16:])) != elf.ET_CORE || le.Uint64(b[32:]) != headerSize || le.Uint16(b[54:]) != segmentSize {
 		return nil, errors.New("the ELF file is no core as the kernel writes it")
 	}
 	note, err := h.segments(r)
@@ -84,13 +83,12 @@ func noEOF(err error) error {
 // segments reads the table and what is between it and the notes. The kernel writes the notes'
 // segment first, and the notes behind the table; so the number of segments is known also where it does
 // not fit into the header.
-func (h *head) segments(r io.Reader) (note elf.ProgHeader, err error) {
+func (h *dumpHead) segments(r io.Reader) (note elf.ProgHeader, err error) {
 	read := func() (p elf.ProgHeader, err error) {
 		var b [segmentSize]byte
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			return p, fmt.Errorf("read the core's segments: %w", noEOF(err))
 		}
-		le := binary.LittleEndian
 		return elf.ProgHeader{
 			Type: elf.ProgType(le.Uint32(b[0:])), Flags: elf.ProgFlag(le.Uint32(b[4:])), Off: le.Uint64(b[8:]), Vaddr: le.Uint64(b[16:]),
 			Filesz: le.Uint64(b[32:]), Memsz: le.Uint64(b[40:]), Align: le.Uint64(b[48:]),
@@ -99,12 +97,12 @@ func (h *head) segments(r io.Reader) (note elf.ProgHeader, err error) {
 	if note, err = read(); err != nil {
 		return note, err
 	}
-	n := uint64(binary.LittleEndian.Uint16(h.header[56:]))
+	n := uint64(le.Uint16(h.header[56:]))
 	if n == 0xffff { // PN_XNUM
 		n = (note.Off - headerSize) / segmentSize
 	}
 	table := headerSize + n*segmentSize
-	if note.Type != elf.PT_NOTE || n > maxSegments || note.Off < table || note.Off-table > 4096 {
+	if note.Type != elf.PT_NOTE || n > maxDumpSegments || note.Off < table || note.Off-table > 4096 {
 		return note, fmt.Errorf("the core's segments are not as the kernel writes them: the first of %d is %v at %d", n, note.Type, note.Off)
 	}
 	h.end = note.Off + note.Filesz
@@ -126,30 +124,20 @@ func (h *head) segments(r io.Reader) (note elf.ProgHeader, err error) {
 	return note, err
 }
 
-const (
-	ntPRSTATUS = 1
-	ntPRPSINFO = 3
-	ntAUXV     = 6
-	ntSIGINFO  = 0x53494749
-	ntFILE     = 0x46494c45
-	ntARMTLS   = 0x401
-)
-
-func (h *head) readNotes(r io.Reader, size uint64) error {
+func (h *dumpHead) readNotes(r io.Reader, size uint64) error {
 	for size >= 12 {
 		var b [12]byte
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			return err
 		}
-		le := binary.LittleEndian
 		nameSize, descSize, kind := uint64(le.Uint32(b[0:])), uint64(le.Uint32(b[4:])), le.Uint32(b[8:])
 		length := (nameSize+3)&^3 + (descSize+3)&^3
 		if length > size-12 {
 			return fmt.Errorf("a note of %d bytes where %d are left", length, size-12)
 		}
 		size -= 12 + length
-		needed := kind == ntPRSTATUS || kind == ntPRPSINFO || kind == ntAUXV || kind == ntSIGINFO || kind == ntFILE || kind == ntARMTLS
-		if have := uint64(len(h.notes)) + 12 + length; have > maxNotes || have > maxWholeNotes && !needed {
+		needed := kind == ntPRStatus || kind == ntPRPSInfo || kind == ntAuxv || kind == ntSigInfo || kind == ntFile || kind == ntARMTLS
+		if have := uint64(len(h.notes)) + 12 + length; have > maxHeldNotes || have > maxWholeNotes && !needed {
 			h.lost++
 			if _, err := io.CopyN(io.Discard, r, int64(length)); err != nil {
 				return err
@@ -168,21 +156,20 @@ func (h *head) readNotes(r io.Reader, size uint64) error {
 	return err
 }
 
-func (h *head) note(kind uint32, b []byte) {
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
+func (h *dumpHead) note(kind uint32, b []byte) {
+	word := func(i int) uint64 { return le.Uint64(b[8*i:]) }
 	switch kind {
-	case ntPRSTATUS:
-		const at = 112 // of the registers
+	case ntPRStatus:
 		n, sp, pc := 27, 19, 16
 		if h.machine == elf.EM_AARCH64 {
 			n, sp, pc = 34, 31, 32
 		}
-		if len(b) < at+8*n {
+		if len(b) < prRegs+8*n {
 			return
 		}
-		t := threadRegs{tid: int32(binary.LittleEndian.Uint32(b[32:])), regs: make([]uint64, n)}
+		t := threadRegs{tid: int32(le.Uint32(b[prPID:])), regs: make([]uint64, n)}
 		for i := range t.regs {
-			t.regs[i] = word(at/8 + i)
+			t.regs[i] = word(prRegs/8 + i)
 		}
 		t.sp, t.pc = t.regs[sp], t.regs[pc]
 		if h.machine == elf.EM_X86_64 {
@@ -193,11 +180,11 @@ func (h *head) note(kind uint32, b []byte) {
 		if len(b) >= 8 && len(h.threads) > 0 {
 			h.threads[len(h.threads)-1].tp = word(0)
 		}
-	case ntAUXV:
+	case ntAuxv:
 		for i := 0; 8*i+16 <= len(b); i += 2 {
 			h.auxv[word(i)] = word(i + 1)
 		}
-	case ntFILE:
+	case ntFile:
 		if len(b) < 16 {
 			return
 		}
@@ -212,4 +199,14 @@ func (h *head) note(kind uint32, b []byte) {
 			h.files = append(h.files, fileMapping{word(2 + 3*i), word(3 + 3*i), word(4+3*i) * page, string(name)})
 		}
 	}
+}
+
+// fileAt gives the file that is mapped at addr, or nil.
+func (h *dumpHead) fileAt(addr uint64) *fileMapping {
+	for i := range h.files {
+		if f := &h.files[i]; f.start <= addr && addr < f.end {
+			return f
+		}
+	}
+	return nil
 }

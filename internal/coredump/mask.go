@@ -2,7 +2,6 @@ package coredump
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
 	"strings"
 )
@@ -26,12 +25,12 @@ func MaskText(s string) (string, int) {
 func MaskBytes(b []byte) (n int) {
 	secrets(b, func(from, to int) {
 		n++
-		fill(b[from:to])
+		maskAll(b[from:to])
 	})
 	return n
 }
 
-func fill(b []byte) {
+func maskAll(b []byte) {
 	for i := range b {
 		b[i] = Mask
 	}
@@ -59,10 +58,10 @@ func maskWords(b []byte, sep byte) int {
 		}
 		word := b[from : from+to]
 		if next && len(word) > 0 && word[0] != '-' {
-			fill(word)
+			maskAll(word)
 			n++
 		}
-		next = len(word) > 1 && word[0] == '-' && bytes.IndexByte(word, '=') < 0 && strength(word) == strong
+		next = len(word) > 1 && word[0] == '-' && bytes.IndexByte(word, '=') < 0 && strength(word) == strongName
 		from += to + 1
 	}
 	return n
@@ -77,8 +76,8 @@ func maskMemory(b []byte, addr uint64, isAddress func(uint64) bool) (n int) {
 			// The aligned word that holds this byte.
 			word := int((addr+uint64(from))&^7 - addr)
 			end := min(word+8, to)
-			if word < 0 || word+8 > len(b) || !isAddress(binary.LittleEndian.Uint64(b[word:])) {
-				fill(b[from:end])
+			if word < 0 || word+8 > len(b) || !isAddress(le.Uint64(b[word:])) {
+				maskAll(b[from:end])
 			}
 			from = end
 		}
@@ -91,7 +90,7 @@ func maskValues(b []byte) (n int) {
 	for len(b) > 0 {
 		word, rest, _ := bytes.Cut(b, []byte{0})
 		if i := bytes.IndexByte(word, '='); i >= 0 && i+1 < len(word) {
-			fill(word[i+1:])
+			maskAll(word[i+1:])
 			n++
 		}
 		b = rest
@@ -141,7 +140,7 @@ func inText(b []byte, from, to int, found func(from, to int)) {
 }
 
 // secretAt looks whether a secret, or what announces one, begins at i. It gives the place of the
-// secret; where there is none, end is where to look on.
+// secret; where there is noName, end is where to look on.
 func secretAt(b []byte, i, from, to int) (start, end int) {
 	t := b[i:to]
 	switch c := t[0]; {
@@ -159,16 +158,16 @@ func secretAt(b []byte, i, from, to int) (start, end int) {
 	for n < len(t) && isWord(t[n]) {
 		n++
 	}
-	if s, e := token(t, n); e > s {
+	if s, e := knownToken(t, n); e > s {
 		return i + s, i + e
 	}
-	if s, e := value(t, n); e > s {
+	if s, e := namedValue(t, n); e > s {
 		return i + s, i + e
 	}
-	if n >= leastRandom && random(t[:n]) && announced(b, i) {
+	if n >= leastRandom && looksRandom(t[:n]) && announced(b, i) {
 		return i, i + n
 	}
-	return 0, i + n
+	return i + n, i + n
 }
 
 // isWord says what names and tokens are made of.
@@ -229,7 +228,7 @@ var tokens = []struct {
 	{"npm_", 30}, {"pypi-", 30}, {"hf_", 30}, {"dop_v1_", 30}, {"hvs.", 20}, {"SG.", 30}, {"AGE-SECRET-KEY-", 30}, {"shpat_", 30},
 }
 
-func token(t []byte, n int) (start, end int) {
+func knownToken(t []byte, n int) (start, end int) {
 	for _, k := range tokens {
 		if n >= len(k.prefix)+k.least && k.prefix[0] == t[0] && bytes.HasPrefix(t, []byte(k.prefix)) {
 			return 0, n
@@ -238,11 +237,11 @@ func token(t []byte, n int) (start, end int) {
 	return 0, 0
 }
 
-// value takes what a telling name is given: "password=…", "token": "…", "Authorization: Bearer …".
-func value(t []byte, n int) (start, end int) {
+// namedValue takes what a telling name is given: "password=…", "token": "…", "Authorization: Bearer …".
+func namedValue(t []byte, n int) (start, end int) {
 	name := t[:n]
 	told, scheme := strength(name), false
-	if told == none || told == weak && (equalFold(name, "bearer")) {
+	if told == noName || told == weakName && (equalFold(name, "bearer")) {
 		scheme = equalFold(name, "bearer") || equalFold(name, "basic")
 		if !scheme {
 			return 0, 0
@@ -293,10 +292,10 @@ func value(t []byte, n int) (start, end int) {
 		}
 		v = t[k:end]
 	}
-	if len(v) < least || v[0] == '%' || v[0] == '$' || v[0] == '{' || v[0] == Mask || scheme && !random(v) && len(v) < 16 {
+	if len(v) < least || v[0] == '%' || v[0] == '$' || v[0] == '{' || v[0] == Mask || scheme && !looksRandom(v) && len(v) < 16 {
 		return 0, 0
 	}
-	if told == weak && !scheme && !(len(v) >= 16 && random(v)) {
+	if told == weakName && !scheme && !(len(v) >= 16 && looksRandom(v)) {
 		return 0, 0
 	}
 	return k, end
@@ -304,9 +303,9 @@ func value(t []byte, n int) (start, end int) {
 
 // How much a name tells that its value is a secret.
 const (
-	none = iota
-	weak
-	strong
+	noName = iota
+	weakName
+	strongName
 )
 
 var strongNames = []string{
@@ -318,19 +317,19 @@ var weakNames = []string{"key", "auth", "pass", "session", "signature", "salt", 
 
 func strength(name []byte) int {
 	if len(name) > 64 {
-		return none
+		return noName
 	}
 	for _, w := range strongNames {
 		if containsFold(name, w) {
-			return strong
+			return strongName
 		}
 	}
 	for _, w := range weakNames {
 		if containsFold(name, w) {
-			return weak
+			return weakName
 		}
 	}
-	return none
+	return noName
 }
 
 func equalFold(b []byte, s string) bool { return len(b) == len(s) && containsFold(b, s) }
@@ -369,8 +368,8 @@ func announced(b []byte, i int) bool {
 	return containsFold(before, "key") || containsFold(before, "bearer")
 }
 
-// random says whether b looks like base64, hex or the like of random bytes, and not like words.
-func random(b []byte) bool {
+// looksRandom says whether b looks like base64, hex or the like of random bytes, and not like words.
+func looksRandom(b []byte) bool {
 	var counts [256]int
 	var digits, upper, lower int
 	for _, c := range b {

@@ -2,7 +2,6 @@ package coredump
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -29,12 +28,12 @@ const (
 // not grow with what is written, but for 8 bytes a frame.
 type packer struct {
 	w     io.Writer
-	free  chan *frame // not in use
-	work  chan *frame // to be compressed
-	order chan *frame // to be written, in this order
+	free  chan *packFrame // not in use
+	work  chan *packFrame // to be compressed
+	order chan *packFrame // to be written, in this order
 	done  chan struct{}
-	cur   *frame // being filled
-	in    int64  // bytes written to it
+	cur   *packFrame // being filled
+	in    int64      // bytes written to it
 
 	mu    sync.Mutex
 	err   error    // of writing
@@ -42,7 +41,7 @@ type packer struct {
 	sizes []uint32 // in turn compressed and unpacked
 }
 
-type frame struct {
+type packFrame struct {
 	in    []byte
 	n     int
 	out   []byte
@@ -72,10 +71,10 @@ var zeros [frameSize]byte
 func newPacker(w io.Writer) (*packer, error) {
 	workers := min(max(runtime.GOMAXPROCS(0), 1), maxPackers)
 	p := &packer{
-		w: w, free: make(chan *frame, workers+2), work: make(chan *frame), order: make(chan *frame, workers+2), done: make(chan struct{}),
+		w: w, free: make(chan *packFrame, workers+2), work: make(chan *packFrame), order: make(chan *packFrame, workers+2), done: make(chan struct{}),
 	}
 	for range workers + 2 {
-		p.free <- &frame{in: make([]byte, frameSize), ready: make(chan struct{}, 1)}
+		p.free <- &packFrame{in: make([]byte, frameSize), ready: make(chan struct{}, 1)}
 	}
 	encoders := make([]*zstd.Encoder, workers)
 	for i := range encoders {
@@ -97,7 +96,7 @@ func newPacker(w io.Writer) (*packer, error) {
 	return p, nil
 }
 
-func (f *frame) pack(e *zstd.Encoder) {
+func (f *packFrame) pack(e *zstd.Encoder) {
 	if z := zeroFrame(); f.n == frameSize && z != nil && bytes.Equal(f.in, zeros[:]) {
 		f.out = append(f.out[:0], z...)
 		return
@@ -203,14 +202,14 @@ func (p *packer) Close() error {
 	}
 	n := len(p.sizes) / 2
 	b := make([]byte, 0, 8+8*n+footerSize)
-	b = binary.LittleEndian.AppendUint32(b, skippable)
-	b = binary.LittleEndian.AppendUint32(b, uint32(8*n+footerSize))
+	b = le.AppendUint32(b, skippable)
+	b = le.AppendUint32(b, uint32(8*n+footerSize))
 	for _, v := range p.sizes {
-		b = binary.LittleEndian.AppendUint32(b, v)
+		b = le.AppendUint32(b, v)
 	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	b = le.AppendUint32(b, uint32(n))
 	b = append(b, 0) // no checksums here: the frames have their own
-	b = binary.LittleEndian.AppendUint32(b, seekableMagic)
+	b = le.AppendUint32(b, seekableMagic)
 	k, err := p.w.Write(b)
 	p.out += int64(k)
 	return err

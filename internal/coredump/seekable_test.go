@@ -30,7 +30,7 @@ func material(n int) []byte {
 	return b[:n]
 }
 
-func packed(t testing.TB, b []byte) []byte {
+func seekableOf(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	p, err := newPacker(&out)
@@ -58,7 +58,7 @@ func nothing() error { return nil }
 func TestSeekable(t *testing.T) {
 	for _, n := range []int{0, 1, frameSize - 1, frameSize, frameSize + 1, 5<<20 + 77} {
 		want := material(n)
-		file := packed(t, want)
+		file := seekableOf(t, want)
 		s, err := openSeekable(bytes.NewReader(file), int64(len(file)), nothing)
 		if err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
@@ -96,7 +96,7 @@ func TestSeekableByZstd(t *testing.T) {
 	}
 	want := material(3<<20 + 5)
 	path := filepath.Join(t.TempDir(), "core.zst")
-	if err := os.WriteFile(path, packed(t, want), 0o600); err != nil {
+	if err := os.WriteFile(path, seekableOf(t, want), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got, err := exec.Command("zstd", "-dcq", path).Output()
@@ -107,7 +107,7 @@ func TestSeekableByZstd(t *testing.T) {
 
 func TestSeekableDamaged(t *testing.T) {
 	want := material(2 << 20)
-	file := packed(t, want)
+	file := seekableOf(t, want)
 	for cut := 1; cut < len(file); cut += 1 + len(file)/300 {
 		if _, err := openSeekable(bytes.NewReader(file[:cut]), int64(cut), nothing); err == nil {
 			t.Fatalf("a file cut at %d of %d opened", cut, len(file))
@@ -128,8 +128,8 @@ func TestSeekableDamaged(t *testing.T) {
 }
 
 func FuzzSeekable(f *testing.F) {
-	f.Add(packed(f, []byte("a core")))
-	f.Add(packed(f, make([]byte, frameSize+1)))
+	f.Add(seekableOf(f, []byte("a core")))
+	f.Add(seekableOf(f, make([]byte, frameSize+1)))
 	f.Add([]byte{})
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		s, err := openSeekable(bytes.NewReader(b), int64(len(b)), nothing)

@@ -1,7 +1,6 @@
 package coredump
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +41,10 @@ func openSeekable(r io.ReaderAt, size int64, closer func() error) (*seekable, er
 	if _, err := r.ReadAt(foot, size-footerSize); err != nil {
 		return nil, fmt.Errorf("read the end of the file: %w", err)
 	}
-	if binary.LittleEndian.Uint32(foot[5:]) != seekableMagic {
+	if le.Uint32(foot[5:]) != seekableMagic {
 		return nil, errors.New("the file does not end with the table of a seekable zstd file: it was cut, or is none")
 	}
-	n, entry := int64(binary.LittleEndian.Uint32(foot)), int64(8)
+	n, entry := int64(le.Uint32(foot)), int64(8)
 	if foot[4]&0x80 != 0 { // with checksums
 		entry = 12
 	}
@@ -57,13 +56,13 @@ func openSeekable(r io.ReaderAt, size int64, closer func() error) (*seekable, er
 	if _, err := r.ReadAt(table, size-length); err != nil {
 		return nil, fmt.Errorf("read the table of the file: %w", err)
 	}
-	if binary.LittleEndian.Uint32(table) != skippable || int64(binary.LittleEndian.Uint32(table[4:])) != length-8 {
+	if le.Uint32(table) != skippable || int64(le.Uint32(table[4:])) != length-8 {
 		return nil, errors.New("the table of the file is damaged: it does not begin where its end says")
 	}
 	s := &seekable{r: r, close: closer, starts: make([]int64, n+1), places: make([]int64, n+1)}
 	for i := range n {
 		e := table[8+i*entry:]
-		packed, plain := int64(binary.LittleEndian.Uint32(e)), int64(binary.LittleEndian.Uint32(e[4:]))
+		packed, plain := int64(le.Uint32(e)), int64(le.Uint32(e[4:]))
 		if plain > maxFrameSize || packed > 2*maxFrameSize {
 			return nil, fmt.Errorf("the table of the file is damaged: frame %d has %d bytes, %d unpacked", i, packed, plain)
 		}

@@ -3,7 +3,6 @@ package coredump
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"io"
 )
 
@@ -11,11 +10,10 @@ const maxSegmentsWritten = 60_000 // below 65535, where the format needs another
 
 // writeCore writes a small ELF core: the notes, a segment for each piece of memory, and one without
 // content for what lies between them. The pieces are in order.
-func writeCore(w io.Writer, h *head, pieces []piece) error {
+func writeCore(w io.Writer, h *dumpHead, pieces []piece) error {
 	segments := smallSegments(h.loads, pieces, len(h.loads)+2*len(pieces) > maxSegmentsWritten)
 	off := uint64(headerSize + (1+len(segments))*segmentSize)
 	header := h.header
-	le := binary.LittleEndian
 	le.PutUint64(header[40:], 0) // no sections
 	le.PutUint16(header[56:], uint16(1+len(segments)))
 	le.PutUint16(header[60:], 0)
@@ -81,7 +79,6 @@ func smallSegments(loads []elf.ProgHeader, pieces []piece, few bool) (list []elf
 }
 
 func appendSegment(b []byte, p elf.ProgHeader) []byte {
-	le := binary.LittleEndian
 	b = le.AppendUint32(b, uint32(p.Type))
 	b = le.AppendUint32(b, uint32(p.Flags))
 	for _, v := range []uint64{p.Off, p.Vaddr, 0, p.Filesz, p.Memsz, p.Align} {
@@ -92,7 +89,6 @@ func appendSegment(b []byte, p elf.ProgHeader) []byte {
 
 // maskNotes overwrites what looks like secrets in the command line that a core's notes hold.
 func maskNotes(notes []byte) (n int) {
-	le := binary.LittleEndian
 	for b := notes; len(b) >= 12; {
 		name, desc, kind := int(le.Uint32(b)), int(le.Uint32(b[4:])), le.Uint32(b[8:])
 		at := 12 + (name+3)&^3
@@ -101,7 +97,7 @@ func maskNotes(notes []byte) (n int) {
 			return n
 		}
 		const psargs, length = 56, 80
-		if d := b[at : at+desc]; kind == ntPRPSINFO && len(d) >= psargs+length {
+		if d := b[at : at+desc]; kind == ntPRPSInfo && len(d) >= psargs+length {
 			args := d[psargs : psargs+length]
 			text, _, _ := bytes.Cut(args, []byte{0})
 			n += maskWords(text, ' ')

@@ -3,7 +3,6 @@ package coredump
 import (
 	"cmp"
 	"debug/elf"
-	"encoding/binary"
 	"os"
 	"slices"
 	"sort"
@@ -84,13 +83,13 @@ func total(list []span) (n uint64) {
 	return n
 }
 
-// memory reads another process's memory. It is of use only while the process exists.
-type memory struct{ f *os.File }
+// liveMemory reads another process's memory. It is of use only while the process exists.
+type liveMemory struct{ f *os.File }
 
 const pageSize = 4096 // or a multiple of it: only how far apart reads are tried that fail
 
 // read fills as much of p as can be read from its start on.
-func (m memory) read(addr uint64, p []byte) int {
+func (m liveMemory) read(addr uint64, p []byte) int {
 	if int64(addr) < 0 {
 		return 0
 	}
@@ -105,12 +104,12 @@ func (m memory) read(addr uint64, p []byte) int {
 	return n
 }
 
-func (m memory) u64(addr uint64) (uint64, bool) {
+func (m liveMemory) u64(addr uint64) (uint64, bool) {
 	var b [8]byte
 	if m.read(addr, b[:]) < 8 {
 		return 0, false
 	}
-	return binary.LittleEndian.Uint64(b[:]), true
+	return le.Uint64(b[:]), true
 }
 
 // piece is memory that was read.
@@ -120,7 +119,7 @@ type piece struct {
 }
 
 // pieces reads the spans. What cannot be read is left out, page by page, and counted.
-func (m memory) pieces(list []span) (out []piece, unreadable int64) {
+func (m liveMemory) pieces(list []span) (out []piece, unreadable int64) {
 	for _, v := range list {
 		for v.start < v.end {
 			b := make([]byte, v.end-v.start)

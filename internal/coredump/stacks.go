@@ -2,7 +2,6 @@ package coredump
 
 import (
 	"debug/elf"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,24 +22,20 @@ const (
 	maxPointers   = 1500
 	keepThreadTLS = 2304 // at the thread pointer: glibc's struct pthread
 	keepGlobals   = 1 << 20
-)
-
-const (
-	atPHDR  = 3
-	atPHNUM = 5
-	atVDSO  = 33 // AT_SYSINFO_EHDR
+	keepLoader    = 16 << 10 // of each writable mapping of the dynamic linker
+	atBase        = 7        // in the auxiliary vector: where the dynamic linker stands
 )
 
 // chooser picks what is kept of one process.
 type chooser struct {
 	*spans
-	head *head
-	mem  memory
+	head *dumpHead
+	mem  liveMemory
 	exe  string // path of the executable as it can be opened
 }
 
 // stacks reads from a waiting process what a core of stacks holds.
-func stacks(h *head, proc string, budget int64) (pieces []piece, unreadable int64, err error) {
+func stacks(h *dumpHead, proc string, budget int64) (pieces []piece, unreadable int64, err error) {
 	f, err := os.Open(filepath.Join(proc, "mem"))
 	if err != nil {
 		return nil, 0, fmt.Errorf("open the memory of the process: %w", err)
@@ -49,8 +44,8 @@ func stacks(h *head, proc string, budget int64) (pieces []piece, unreadable int6
 	if budget < 0 {
 		budget = 1 << 40
 	}
-	c := &chooser{&spans{loads: h.loads, budget: uint64(budget)}, h, memory{f}, filepath.Join(proc, "exe")}
-	for _, choose := range []func(){c.dying, c.headers, c.links, c.others, c.pointers, c.goroutines} {
+	c := &chooser{&spans{loads: h.loads, budget: uint64(budget)}, h, liveMemory{f}, filepath.Join(proc, "exe")}
+	for _, choose := range []func(){c.dying, c.headers, c.links, c.loader, c.others, c.pointers, c.goroutines} {
 		choose()
 		c.add()
 	}
@@ -108,7 +103,7 @@ func (c *chooser) stack(sp, n uint64) {
 // interrupted looks for a signal's frame on a stack of its own (sigaltstack), and gives the stack
 // pointer of what it interrupted, which then is in another mapping.
 func (c *chooser) interrupted(b []byte, start uint64, m elf.ProgHeader) (uint64, bool) {
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
+	word := func(i int) uint64 { return le.Uint64(b[8*i:]) }
 	for i := 4; 8*i+8 <= len(b); i++ {
 		var sp, pc uint64
 		switch {
@@ -157,7 +152,7 @@ func (c *chooser) others() {
 
 // headers keeps the first page of each mapped ELF file, with its build id wherever it stands, and [vdso].
 func (c *chooser) headers() {
-	if m, ok := c.find(c.head.auxv[atVDSO]); ok {
+	if m, ok := c.find(c.head.auxv[atSysinfoEhdr]); ok {
 		c.want(m.Vaddr, m.Vaddr+m.Memsz)
 	}
 	n := 0
@@ -180,9 +175,24 @@ func (c *chooser) headers() {
 	}
 }
 
+// loader keeps what the dynamic linker writes: libthread_db finds threads by its lists.
+func (c *chooser) loader() {
+	m := c.head.fileAt(c.head.auxv[atBase])
+	if m == nil {
+		return
+	}
+	for _, f := range c.head.files {
+		if f.path != m.path {
+			continue
+		}
+		if l, ok := c.find(f.start); ok && l.Flags&elf.PF_W != 0 {
+			c.want(f.start, min(f.end, f.start+keepLoader))
+		}
+	}
+}
+
 // memorySegments reads the table of an ELF file's first page.
 func memorySegments(page []byte) (list []elf.ProgHeader) {
-	le := binary.LittleEndian
 	off, n := le.Uint64(page[32:]), uint64(le.Uint16(page[56:]))
 	if page[4] != byte(elf.ELFCLASS64) || le.Uint16(page[54:]) != segmentSize || off > uint64(len(page)) {
 		return nil
@@ -196,7 +206,7 @@ func memorySegments(page []byte) (list []elf.ProgHeader) {
 // links keeps what debuggers find the libraries by: the executable's segments and .dynamic, and the
 // list of the dynamic linker.
 func (c *chooser) links() {
-	addr, n := c.head.auxv[atPHDR], c.head.auxv[atPHNUM]
+	addr, n := c.head.auxv[atPhdr], c.head.auxv[atPhnum]
 	if addr < headerSize || n > 200 {
 		return
 	}
@@ -207,7 +217,6 @@ func (c *chooser) links() {
 	c.want(addr, addr+uint64(len(table)))
 	var bias uint64
 	var dynamic elf.ProgHeader
-	le := binary.LittleEndian
 	for b := table; len(b) > 0; b = b[segmentSize:] {
 		switch elf.ProgType(le.Uint32(b)) {
 		case elf.PT_PHDR:
@@ -268,7 +277,7 @@ func (c *chooser) pointers() {
 	b := make([]byte, scanned)
 	b = b[:c.mem.read(sp, b)]
 	for ; len(b) >= 8; b = b[8:] {
-		v := binary.LittleEndian.Uint64(b)
+		v := le.Uint64(b)
 		if m, ok := c.find(v); ok && m.Flags&elf.PF_W != 0 { // what is not written stands in the file
 			point(v, 32, 224)
 		}

@@ -70,7 +70,7 @@ func (t *taking) less(format string, args ...any) {
 
 // memory keeps stacks, always and first; and then, where that was asked for, the core whole.
 func (t *taking) memory(ctx context.Context) {
-	var whole *part
+	var whole *partFile
 	defer t.end()
 	core := io.Reader(t.d.Core)
 	if t.s.policy.Keep == Full {
@@ -112,7 +112,7 @@ func reason(ctx context.Context, err error, wait time.Duration) error {
 }
 
 // keepStacks reads the memory and writes it. Where that is all, the process goes as soon as it is read.
-func (t *taking) keepStacks(ctx context.Context, h *head, last bool) {
+func (t *taking) keepStacks(ctx context.Context, h *dumpHead, last bool) {
 	select {
 	case t.s.choose <- struct{}{}:
 		defer func() { <-t.s.choose }()
@@ -151,7 +151,7 @@ func (t *taking) keepStacks(ctx context.Context, h *head, last bool) {
 }
 
 // mask overwrites what looks like secrets in the pieces and in the notes.
-func (t *taking) mask(h *head, pieces []piece) int {
+func (t *taking) mask(h *dumpHead, pieces []piece) int {
 	n := maskNotes(h.notes)
 	in := (&spans{loads: h.loads}).pointsInto
 	for _, p := range pieces {
@@ -172,7 +172,7 @@ func (t *taking) mask(h *head, pieces []piece) int {
 }
 
 // keepWhole reads the rest of the core. h is nil where its beginning is of no known form.
-func (t *taking) keepWhole(h *head, p *part) error {
+func (t *taking) keepWhole(h *dumpHead, p *partFile) error {
 	_, err := p.ReadFrom(t.d.Core)
 	t.end()
 	err = errors.Join(err, p.end())
@@ -235,8 +235,8 @@ func (t *taking) drop() {
 	}
 }
 
-// part is a core's file that is being written: packed, within the bounds.
-type part struct {
+// partFile is a core's file that is being written: packed, within the bounds.
+type partFile struct {
 	*packer
 	f     *os.File
 	s     *Store
@@ -249,7 +249,7 @@ type part struct {
 // roomStep is how many bytes are written between two looks at the folder and the disk.
 const roomStep = 16 << 20
 
-func (s *Store) newPart(id string, kind Depth, bound int64) (*part, error) {
+func (s *Store) newPart(id string, kind Depth, bound int64) (*partFile, error) {
 	f, err := s.part(id, kind)
 	if err != nil {
 		if f != nil {
@@ -257,7 +257,7 @@ func (s *Store) newPart(id string, kind Depth, bound int64) (*part, error) {
 		}
 		return nil, err
 	}
-	p := &part{f: f, s: s, id: id, bound: bound}
+	p := &partFile{f: f, s: s, id: id, bound: bound}
 	if p.packer, err = newPacker(writerFunc(p.write)); err != nil {
 		os.Remove(f.Name())
 		f.Close()
@@ -270,7 +270,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-func (p *part) write(b []byte) (int, error) {
+func (p *partFile) write(b []byte) (int, error) {
 	n := int64(len(b))
 	if p.bound > 0 && p.wrote+n > p.bound {
 		return 0, fmt.Errorf("it takes more than the %d MiB that one core may have", p.bound>>20)
@@ -287,14 +287,14 @@ func (p *part) write(b []byte) (int, error) {
 }
 
 // end brings all of it to the disk.
-func (p *part) end() error {
+func (p *partFile) end() error {
 	if err := p.Close(); err != nil {
 		return err
 	}
 	return p.f.Sync()
 }
 
-func (p *part) drop() {
+func (p *partFile) drop() {
 	os.Remove(p.f.Name())
 	p.f.Close()
 }
