@@ -9,22 +9,18 @@ import (
 
 // What is kept of a Go program: the tops of all goroutines' stacks.
 const (
-	keepG         = 512     // bytes of a runtime.g
-	keepGoStack   = 4 << 10 // of a goroutine's stack, from its top
-	keepLastG     = 1 << 10 // likewise, beyond manyG
-	manyG         = 1000
-	maxGoroutines = 10_000
-	maxTable      = 64 << 20 // bytes of a section that is searched
+	keepG       = 512     // bytes of a runtime.g
+	keepGoStack = 4 << 10 // of a goroutine's stack, from its top
+	keepLastG   = 1 << 10 // likewise, beyond manyG
+	manyG       = 1000
+	maxKeptGo   = 10_000
+	maxTable    = 64 << 20 // bytes of a section that is searched
 )
 
-// Offsets in runtime.g, which have stood since Go 1.5: the stack's bounds, and the saved stack pointer.
-// What follows differs by release: syscallsp is one of two words.
+// Where the stack pointer stands of a goroutine in a system call, in runtime.g; the other offsets are golayout.go's.
 const (
-	gStackLo    = 0
-	gStackHi    = 8
-	gSchedSP    = 56
-	gSyscallSP  = 104 // since Go 1.25
-	gSyscallSP0 = 112
+	gSyscallSP25 = 104 // since Go 1.25
+	gSyscallSP18 = 112 // before
 )
 
 // goroutines keeps, where the executable is Go's, the runtime's globals, each runtime.g and the top of
@@ -56,7 +52,7 @@ func (c *chooser) goroutines() {
 	c.want(addr, addr+24)
 	var slice [16]byte
 	c.mem.read(addr, slice[:])
-	array, n := le.Uint64(slice[:]), min(le.Uint64(slice[8:]), maxGoroutines)
+	array, n := le.Uint64(slice[:]), min(le.Uint64(slice[8:]), maxKeptGo)
 	list := make([]byte, 8*n)
 	list = list[:c.mem.read(array, list)]
 	c.want(array, array+uint64(len(list)))
@@ -74,7 +70,7 @@ func (c *chooser) goroutines() {
 		c.want(at, at+keepG)
 		word := func(i int) uint64 { return le.Uint64(g[i:]) }
 		lo, hi := word(gStackLo), word(gStackHi)
-		for _, sp := range []uint64{word(gSchedSP), word(gSyscallSP), word(gSyscallSP0)} {
+		for _, sp := range []uint64{word(gSchedSP), word(gSyscallSP25), word(gSyscallSP18)} {
 			if lo < sp && sp < hi {
 				c.want(max(lo, sp-64), min(hi, sp+length))
 			}
@@ -121,7 +117,7 @@ func (c *chooser) findAllgs(exe *elf.File, bias uint64) uint64 {
 }
 
 func (c *chooser) looksLikeG(at uint64) bool {
-	var g [gSchedSP + 24]byte
+	var g [gSchedG + 8]byte
 	if !c.pointsInto(at) || c.mem.read(at, g[:]) < len(g) {
 		return false
 	}
@@ -131,7 +127,7 @@ func (c *chooser) looksLikeG(at uint64) bool {
 		return false // a dead one; the first two are of the runtime and live
 	}
 	// gobuf.g points back to the g itself.
-	return lo < hi && hi-lo <= 1<<30 && c.pointsInto(lo) && word(gSchedSP+16) == at
+	return lo < hi && hi-lo <= 1<<30 && c.pointsInto(lo) && word(gSchedG) == at
 }
 
 // symbolAddress finds one symbol without reading all of them: it looks for the name first, and then for

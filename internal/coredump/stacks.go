@@ -285,7 +285,7 @@ func (c *chooser) pointers() {
 }
 
 // pointsInto reports whether a word is an address of the process.
-func (c *spans) pointsInto(v uint64) bool {
-	_, ok := c.find(v)
+func (s *spans) pointsInto(v uint64) bool {
+	_, ok := s.find(v)
 	return ok
 }
