@@ -35,10 +35,11 @@ type foundSpan struct {
 	Confidence float64 `json:"confidence"`
 	Preview    string  `json:"preview"` // hex of the first bytes
 	Stream     string  `json:"stream,omitzero"`
+	Growing    bool    `json:"growing,omitzero"` // it had not ended, and length is what there was of it
 }
 
 func logcheckCommand(s *settings) *cobra.Command {
-	format := "text"
+	format, follow, position := "text", false, ""
 	cmd := &cobra.Command{
 		Use:   "logcheck [FILE...]",
 		Short: "Find in logs what is no text: overwritten memory, TLS records, archives, NUL bytes",
@@ -48,11 +49,27 @@ Text of any language, in UTF-8 or an older encoding, with colours, progress bars
 is text. The forms of container runtimes (CRI, Docker's JSON) are recognised, and gzip is unpacked;
 offsets are those of the unpacked file. Without FILE, or where it is -, standard input is read.
 
+With --follow it goes on when it has read all, until it is interrupted, and tells garbage within a second. Files
+may be rotated, cut, compressed and deleted meanwhile; in a directory all logs are followed, also those that come
+later, and those of directories in it. With --position it goes on where the last call with that file ended.
+
 It exits with 1 when something was found, 0 when nothing was, 2 when a file could not be read.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		Example: `  descry logcheck app.log app.log.1.gz
+  descry logcheck --follow --position /var/lib/descry/logs /var/log/pods`,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				fmt.Fprintf(s.stderr, "descry: logcheck: unknown form %q: -o takes text or json\n", report.Safe(format))
 				return status(checkFailed)
+			}
+			if position != "" && !follow {
+				fmt.Fprintln(s.stderr, "descry: logcheck: --position needs --follow")
+				return status(checkFailed)
+			}
+			if follow {
+				if code := s.followLogs(cmd.Context(), args, format, position); code != 0 {
+					return status(code)
+				}
+				return nil
 			}
 			if len(args) == 0 {
 				args = []string{"-"}
@@ -74,6 +91,8 @@ It exits with 1 when something was found, 0 when nothing was, 2 when a file coul
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", format, "form: text, or json with one object a span")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted; directories are followed too")
+	cmd.Flags().StringVar(&position, "position", "", "`file` that keeps where it goes on, with --follow")
 	return cmd
 }
 
@@ -100,16 +119,7 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 	write := errors.New("write what was found")
 	sum, err := output.Check(unpacked, func(f output.Found) error {
 		bar.clear()
-		var err error
-		if format == "json" {
-			var b []byte
-			b, err = json.Marshal(foundSpan{shown, f.Offset, f.Length, f.Line, f.LooksLike, f.Confidence, f.Preview, f.Stream})
-			if err == nil {
-				_, err = fmt.Fprintf(s.stdout, "%s\n", b)
-			}
-		} else {
-			_, err = fmt.Fprintf(s.stdout, "%s:%d: %s: %s\n", report.Safe(shown), f.Line, f.String(), f.Preview)
-		}
+		err := s.writeFound(shown, f, format, false)
 		if err != nil {
 			return fmt.Errorf("%w: %w", write, err)
 		}
@@ -132,6 +142,23 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 	return sum.Spans > 0, nil
 }
 
+// writeFound writes a span, at once.
+func (s *settings) writeFound(file string, f output.Found, format string, growing bool) error {
+	if format == "json" {
+		b, err := json.Marshal(foundSpan{file, f.Offset, f.Length, f.Line, f.LooksLike, f.Confidence, f.Preview, f.Stream, growing})
+		if err == nil {
+			_, err = fmt.Fprintf(s.stdout, "%s\n", b)
+		}
+		return err
+	}
+	more := ""
+	if growing {
+		more = ", up to now"
+	}
+	_, err := fmt.Fprintf(s.stdout, "%s:%d: %s%s: %s\n", report.Safe(file), f.Line, f.String(), more, f.Preview)
+	return err
+}
+
 // openLog opens a log; size is 0 where it is not known.
 func (s *settings) openLog(name string) (in io.Reader, size int64, done func(), err error) {
 	if name == "-" {
@@ -143,7 +170,7 @@ func (s *settings) openLog(name string) (in io.Reader, size int64, done func(), 
 	}
 	st, err := f.Stat()
 	if err == nil && st.IsDir() {
-		err = errors.New("it is a directory; name the files in it")
+		err = errors.New("it is a directory; name the files in it, or use --follow")
 	}
 	if err != nil {
 		f.Close()

@@ -1,0 +1,176 @@
+package output
+
+import "bytes"
+
+// Watch judges a followed log as Check judges a whole one: it is a Consumer that tells what is no text as soon as that is
+// certain. It takes some kilobytes.
+type Watch struct {
+	form    Form
+	found   func(Found, bool)
+	streams [2]watchedStream
+	spans   []Span
+}
+
+type watchedStream struct {
+	places
+	base  int64 // offset in the stream of what the judge calls 0
+	told  int64 // offset of the span that was told while it grows, -1: none
+	holes []hole
+	name  string
+}
+
+// hole is NUL bytes that the judge was not given, since it has seen enough of them.
+type hole struct {
+	at    int64 // the judge's offset
+	bytes int64
+}
+
+// zerosSeen is how many NUL bytes of a hole are judged.
+const zerosSeen = 16 << 10
+
+// NewWatch hands on what is found. growing: it has not ended, and Length is what there is of it up to now; it is not told again when it ends.
+func NewWatch(found func(f Found, growing bool)) *Watch {
+	w := &Watch{found: found}
+	for i := range w.streams {
+		w.streams[i] = watchedStream{places: places{foreign: -1}, told: -1}
+	}
+	return w
+}
+
+// Take judges a piece.
+func (w *Watch) Take(p *Part) {
+	w.form = p.Form
+	s := &w.streams[p.Stream]
+	if s.name = ""; p.Form == CRI || p.Form == Docker {
+		s.name = [...]string{"stdout", "stderr"}[p.Stream]
+	}
+	pos := s.pos + int64(s.npend)
+	s.base = p.At - pos
+	s.add(place{pos, p.Offset, p.Line})
+	if p.Zeros > 0 {
+		seen := min(p.Zeros, zerosSeen)
+		for left := seen; left > 0; left -= int64(len(someZeros)) {
+			w.judge(s, someZeros[:min(left, int64(len(someZeros)))], pos)
+		}
+		if seen < p.Zeros {
+			s.holes = append(s.holes, hole{s.pos, p.Zeros - seen})
+			s.base += p.Zeros - seen
+		}
+		s.add(place{s.pos, p.Offset + p.Zeros, p.Line})
+		return
+	}
+	w.judge(s, p.Text, pos)
+	if p.Form == Raw && s.pos > pos { // lines are counted where the next span may begin
+		at := s.pos
+		if s.piece {
+			at = s.start
+		}
+		if s.span.on {
+			at = s.span.start
+		}
+		if at >= pos {
+			s.add(place{at, p.Offset + at - pos, p.Line + int64(bytes.Count(p.Text[:at-pos], []byte("\n")))})
+		}
+	}
+}
+
+// judge judges text, which begins at pos.
+func (w *Watch) judge(s *watchedStream, text []byte, pos int64) {
+	w.spans = s.Write(w.spans[:0], text)
+	for _, span := range w.spans {
+		w.tell(s, span, text, pos, false)
+	}
+	if len(s.holes) > 0 && !s.piece {
+		s.holes = s.holes[:0]
+	}
+	s.noteForeign()
+}
+
+// tell hands on a span; text, from pos on, is what the judge was given last.
+func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growing bool) {
+	start := span.Offset
+	if start == s.told {
+		if !growing {
+			s.told = -1
+		}
+		return
+	}
+	at := s.of(start)
+	if w.form == Raw && start >= pos && s.all[len(s.all)-1].at == pos {
+		at.line += int64(bytes.Count(text[:min(int64(len(text)), start-pos)], []byte("\n")))
+	}
+	for _, h := range s.holes {
+		if h.at > start && h.at <= start+span.Length {
+			span.Length += h.bytes
+		}
+	}
+	span.Offset = at.file
+	if growing {
+		s.told = start
+	}
+	w.found(Found{span, at.line, s.name}, growing)
+}
+
+// Look tells garbage that has not ended yet.
+func (w *Watch) Look() {
+	for i := range w.streams {
+		s := &w.streams[i]
+		if s.piece {
+			if span, ok := s.Current(); ok {
+				w.tell(s, span, nil, s.pos+1, true)
+			}
+		}
+	}
+}
+
+// Lost ends what is being judged: what comes is no continuation.
+func (w *Watch) Lost(Loss) { w.Flush() }
+
+// End ends what is being judged.
+func (w *Watch) End() { w.Flush() }
+
+// Flush judges what there is as if nothing came after it.
+func (w *Watch) Flush() {
+	for i := range w.streams {
+		s := &w.streams[i]
+		if len(s.all) == 0 {
+			continue
+		}
+		w.spans = s.Judge.Flush(w.spans[:0])
+		for _, span := range w.spans {
+			w.tell(s, span, nil, s.pos+1, false)
+		}
+		s.noteForeign()
+		s.told, s.holes = -1, s.holes[:0]
+	}
+}
+
+// Done is where the judge must go on to see all that has not been told.
+func (w *Watch) Done(stream int) int64 {
+	s := &w.streams[stream]
+	at := s.pos
+	if s.piece && s.told < 0 {
+		at = s.start
+		if s.span.on {
+			at = s.span.start
+		}
+		for _, h := range s.holes {
+			if h.at > at {
+				at -= h.bytes
+			}
+		}
+	}
+	return s.base + at
+}
+
+// Foreign says which encodings the text is in that is no UTF-8, by stream.
+func (w *Watch) Foreign() (all []Foreign) {
+	for i := range w.streams {
+		s := &w.streams[i]
+		if f, ok := s.places.Foreign(); ok {
+			f.Offset = s.foreign
+			all = append(all, f)
+		}
+	}
+	return all
+}

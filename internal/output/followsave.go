@@ -1,0 +1,100 @@
+package output
+
+// point is a place in a log that it can go on from: how far its files and its streams were at one moment.
+type point struct {
+	files []savedFile
+	at    [2]int64
+}
+
+const pointsMost = 16
+
+// mark remembers where the log is now. A consumer that is not done with all it was given goes on at the last point
+// before that.
+func (l *followed) mark() {
+	p := point{at: l.at, files: make([]savedFile, 0, len(l.files))}
+	for _, f := range l.files {
+		p.files = append(p.files, f.saved())
+	}
+	if len(l.points) == pointsMost { // the first, and every second of the others
+		n := 1
+		for i := 2; i < len(l.points); i += 2 {
+			l.points[n] = l.points[i]
+			n++
+		}
+		l.points = l.points[:n]
+	}
+	l.points = append(l.points, p)
+}
+
+func (f *file) saved() savedFile {
+	return savedFile{Path: f.path, Dev: f.id.Dev, Ino: f.id.Ino, Zip: f.zip, Form: f.form, Offset: f.offset, Line: f.line,
+		Read: max(f.read, f.offset), Size: f.size, MTime: f.mtime, Head: f.head, Tail: f.tail}
+}
+
+func (l *followed) restore(s savedLog) {
+	l.at, l.resume = s.At, s.Done
+	for _, f := range s.Files {
+		l.add(&file{path: f.Path, id: FileID{f.Dev, f.Ino}, zip: f.Zip, fd: -1, form: f.Form, offset: f.Offset, line: f.Line, looked: f.Offset,
+			read: f.Read, size: f.Size, mtime: f.MTime, head: f.Head, tail: f.Tail, strange: true})
+		l.form = f.Form
+	}
+	l.mark()
+}
+
+// position is where the log goes on after a restart.
+func (l *followed) position() savedLog {
+	var done [2]int64
+	for s := range done {
+		done[s] = min(max(l.to.Done(s), l.resume[s]), max(l.at[s], l.resume[s]))
+	}
+	k := 0
+	for k+1 < len(l.points) && l.points[k+1].at[0] <= done[0] && l.points[k+1].at[1] <= done[1] {
+		k++
+	}
+	l.points = l.points[:copy(l.points, l.points[k:])]
+	p := l.points[0]
+	l.behind = p.at != l.at
+	now := map[FileID]*file{}
+	for _, f := range l.files {
+		now[f.id] = f
+	}
+	files := make([]savedFile, len(p.files))
+	for i, f := range p.files {
+		if g := now[FileID{f.Dev, f.Ino}]; g != nil && g.offset >= f.Offset && (g.head == f.Head || f.Head.Bytes < printMost) { // as it was last seen
+			f.Path, f.Size, f.MTime, f.Read = g.path, g.size, g.mtime, max(f.Read, g.offset)
+		}
+		files[i] = f
+	}
+	if len(files) > filesMost {
+		files = files[:filesMost]
+	}
+	return savedLog{Path: l.path, Files: files, At: p.at, Done: [2]int64{max(done[0], p.at[0]), max(done[1], p.at[1])}}
+}
+
+// save writes the positions that have changed.
+func (w *Follower) save() {
+	var changed []savedLog
+	for _, l := range w.logs {
+		if (l.changed || l.behind) && len(l.points) > 0 {
+			changed = append(changed, l.position())
+			l.changed = false
+		}
+	}
+	for path := range w.forgotten {
+		changed = append(changed, savedLog{Path: path, Gone: true})
+	}
+	w.forgotten = nil
+	err := w.journal.Save(changed, w.now)
+	w.problem(w.journal.path, err)
+}
+
+// forget drops the position of a log that is gone.
+func (w *Follower) forget(path string) {
+	if w.journal == nil {
+		return
+	}
+	if w.forgotten == nil {
+		w.forgotten = map[string]bool{}
+	}
+	w.forgotten[path] = true
+}

@@ -1,0 +1,166 @@
+package output
+
+import (
+	"cmp"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// FileID tells files of one machine apart, while they exist.
+type FileID struct {
+	Dev, Ino uint64
+}
+
+// generation is a file that a log was before it was rotated away.
+type generation struct {
+	path  string
+	id    FileID
+	size  int64 // bytes, as it lies there
+	mtime int64 // ns
+	zip   bool
+	order order
+}
+
+// order is the part of a rotated file's name that says how old it is.
+type order struct {
+	index int    // 1, 2: the higher, the older
+	stamp string // 20261122-072416: the higher, the younger
+}
+
+// rotated takes apart the name of a file that was rotated away: x.log.1, x.log.2.gz, x.log-20261122, 0.log.20261122-072416,
+// x.1.log, x.log.old. It gives the names that the log may have.
+func rotated(name string) (logs []string, o order, zip bool) {
+	name, zip = strings.CutSuffix(name, ".gz")
+	if log, o, ok := cutOrder(name); ok {
+		return []string{log}, o, zip
+	}
+	ext := filepath.Ext(name)
+	if log, o, ok := cutOrder(strings.TrimSuffix(name, ext)); ok && ext != "" {
+		return []string{log + ext}, o, zip
+	}
+	return nil, order{}, zip
+}
+
+func cutOrder(name string) (log string, o order, ok bool) {
+	if log, ok := strings.CutSuffix(name, ".old"); ok && log != "" {
+		return log, order{index: 1}, true
+	}
+	at := len(name)
+	for at > 0 && strings.IndexByte("0123456789-_.:TZ+", name[at-1]) >= 0 {
+		at--
+	}
+	// The order begins at the first separator behind which there is a digit.
+	for ; at < len(name)-1; at++ {
+		if c := name[at]; at > 0 && (c == '.' || c == '-' || c == '_') && name[at+1] >= '0' && name[at+1] <= '9' {
+			break
+		}
+	}
+	if at <= 0 || at >= len(name)-1 {
+		return "", o, false
+	}
+	digits := 0
+	for _, c := range []byte(name[at+1:]) {
+		if c >= '0' && c <= '9' {
+			digits++
+			o.index = min(o.index*10+int(c-'0'), 1e9)
+		}
+	}
+	switch {
+	case digits >= 6:
+		return name[:at], order{stamp: name[at+1:]}, true
+	case digits == len(name)-at-1 && name[at] == '.':
+		return name[:at], o, true
+	}
+	return "", o, false
+}
+
+// packed says whether a file is one that is never followed itself: packed, or still being made.
+func packed(name string) bool {
+	switch filepath.Ext(name) {
+	case ".gz", ".bz2", ".xz", ".zst", ".zip", ".tmp", ".swp":
+		return true
+	}
+	return false
+}
+
+// generations lists what was rotated away of the log at path, which is no link, oldest first. What is
+// there packed and unpacked is still being packed: the unpacked file counts.
+func generations(path string) ([]generation, error) {
+	dir, log := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.Readdirnames(-1)
+	d.Close()
+	if err != nil {
+		return nil, err
+	}
+	var all []generation
+	for _, name := range names {
+		logs, o, zip := rotated(name)
+		if !slices.Contains(logs, log) || zip && slices.Contains(names, strings.TrimSuffix(name, ".gz")) {
+			continue
+		}
+		g := generation{path: filepath.Join(dir, name), zip: zip, order: o}
+		st, err := statFile(g.path)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		g.id, g.size, g.mtime = st.id, st.size, st.mtime
+		all = append(all, g)
+	}
+	slices.SortStableFunc(all, func(a, b generation) int {
+		switch {
+		case a.order.stamp != "" && b.order.stamp != "":
+			return cmp.Compare(a.order.stamp, b.order.stamp)
+		case a.order.stamp == "" && b.order.stamp == "":
+			return cmp.Compare(b.order.index, a.order.index)
+		}
+		return cmp.Compare(a.mtime, b.mtime)
+	})
+	return all, nil
+}
+
+// fileStat is what is looked at of a file.
+type fileStat struct {
+	id    FileID
+	size  int64
+	mtime int64 // ns
+}
+
+// statFile looks at the regular file that path leads to.
+func statFile(path string) (fileStat, error) {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	for err == unix.EINTR {
+		err = unix.Stat(path, &st)
+	}
+	if err != nil {
+		return fileStat{}, &fs.PathError{Op: "look at", Path: path, Err: err}
+	}
+	return regular(path, &st)
+}
+
+func statFd(path string, fd int) (fileStat, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fileStat{}, &fs.PathError{Op: "look at", Path: path, Err: err}
+	}
+	return regular(path, &st)
+}
+
+func regular(path string, st *unix.Stat_t) (fileStat, error) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fileStat{}, &fs.PathError{Op: "follow", Path: path, Err: errNotRegular}
+	}
+	return fileStat{FileID{uint64(st.Dev), st.Ino}, st.Size, st.Mtim.Nano()}, nil
+}

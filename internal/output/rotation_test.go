@@ -1,0 +1,42 @@
+package output
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestGenerations(t *testing.T) {
+	for _, c := range []struct {
+		log  string
+		want []string // oldest first
+		not  []string
+	}{
+		{"0.log", []string{"0.log.20261121-010101.gz", "0.log.20261122-072416"}, []string{"1.log", "0.log.20261122-072416.tmp", "10.log"}},
+		{"x-json.log", []string{"x-json.log.10.gz", "x-json.log.2.gz", "x-json.log.1"}, []string{"x-json.log.1.gz", "y-json.log.1"}},
+		{"x.log", []string{"x.log-20261120.gz", "x.log-20261121"}, []string{"x.log-2", "x.login.1", "xx.log.1"}},
+		{"y.log", []string{"y.2.log.gz", "y.1.log"}, []string{"y.a.log"}},
+		{"m.log", []string{"m.log.2026-11-21T07-24-16", "m.log.2026-11-22T07-24-16"}, nil},
+		{"syslog", []string{"syslog.2.gz", "syslog.1"}, []string{"syslog.1.xz"}},
+		{"z.log", []string{"z.log.old"}, nil},
+	} {
+		dir := t.TempDir()
+		for _, name := range slices.Concat(c.want, c.not, []string{c.log}) {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := generations(filepath.Join(dir, c.log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, g := range all {
+			got = append(got, filepath.Base(g.path))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.log, got, c.want)
+		}
+	}
+}
