@@ -178,7 +178,7 @@ func completeDeath(c *evidence.Case) {
 	case sent != nil && sent.Sender == 0:
 		d.SentBy = &evidence.Sender{Comm: "kernel"}
 	case sent != nil:
-		d.SentBy = &evidence.Sender{PID: sent.Sender, Comm: sent.SenderComm, Command: sent.SenderCommand}
+		d.SentBy = sent.From()
 	}
 }
 

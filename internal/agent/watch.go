@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/output"
@@ -142,6 +143,8 @@ func (f *flight) observe(o *evidence.Observation) {
 	}
 	if d, ok := o.Detail.(*evidence.SignalSent); ok && int(d.Sender) == os.Getpid() {
 		d.SenderComm, d.SenderCommand = "descry", evidence.PassedOn
+	} else if ok && d.Sender > 0 && !d.SenderInTree {
+		d.SenderContainer = f.foreignContainer(d.Sender)
 	}
 	f.rec.Record(o)
 }
@@ -318,4 +321,22 @@ func (f *flight) exhaustion() time.Duration {
 		}
 	}
 	return least
+}
+
+// foreignContainer is the container of a process that is in another one than the command, "" where it is
+// in none, in the same, or gone.
+func (f *flight) foreignContainer(pid int32) string {
+	theirs, ok := containerOf(pid)
+	if ours, _ := containerOf(f.pid); !ok || theirs.ID == ours.ID {
+		return ""
+	}
+	return theirs.ID
+}
+
+func containerOf(pid int32) (container.Ref, bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return container.Ref{}, false
+	}
+	return container.Of(b)
 }

@@ -141,7 +141,7 @@ func ruleShutdownTimeout(v *View) *evidence.Finding {
 	if gap < soon { // hardly a time to end in
 		conf, title = evidence.Likely, "SIGKILL "+span(gap)+" after SIGTERM"
 	}
-	sum := fmt.Sprintf("It was asked to end with SIGTERM by %s, had not ended %s later, and was killed with SIGKILL", who(&evidence.Sender{PID: term.Sender, Comm: term.SenderComm, Command: term.SenderCommand}), span(gap))
+	sum := fmt.Sprintf("It was asked to end with SIGTERM by %s, had not ended %s later, and was killed with SIGKILL", who(term.From()), span(gap))
 	if v.Sender != nil && v.Sender.PID != term.Sender {
 		sum += " by " + who(v.Sender)
 	}
@@ -252,7 +252,7 @@ func ruleKilled(v *View) *evidence.Finding {
 		if v.Code != 128+int32(s.Signal) {
 			f.Confidence = evidence.Likely
 		}
-		from := &evidence.Sender{PID: s.Sender, Comm: s.SenderComm, Command: s.SenderCommand}
+		from := s.From()
 		by := who(from)
 		f.Title = fmt.Sprintf("%s from %s", s.Signal, short(from))
 		switch {

@@ -339,7 +339,7 @@ func (v *View) findHow() {
 		for i, s := range of[*evidence.SignalSent](v) {
 			if s.Signal == v.Signal && s.Sender != v.PID && !s.Ignored && v.End-v.boot(i) < late {
 				v.How = endOutside
-				v.Sender = &evidence.Sender{PID: s.Sender, Comm: s.SenderComm, Command: s.SenderCommand}
+				v.Sender = s.From()
 			}
 		}
 	} else if v.How == endOutside {
@@ -394,7 +394,7 @@ func (v *View) findSender() {
 			continue
 		}
 		if v.Sender == nil || v.Sender.PID == s.Sender && v.Sender.Command == "" || pid > 0 && v.Sender.PID != pid {
-			v.Sender = &evidence.Sender{PID: s.Sender, Comm: s.SenderComm, Command: s.SenderCommand}
+			v.Sender = s.From()
 		}
 	}
 	if v.Sender == nil && pid > 0 {

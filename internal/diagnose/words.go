@@ -139,17 +139,19 @@ func who(s *evidence.Sender) string {
 	if passedOn(s) {
 		return "somebody through descry run"
 	}
-	name := plain(s.Comm, 40)
+	name, where := plain(s.Comm, 40), ""
+	if s.Container != "" {
+		where = " in container " + plain(s.Container, 12)
+	}
 	switch {
 	case name == "" && s.Command == "":
-		return fmt.Sprintf("process %d", s.PID)
+		return fmt.Sprintf("process %d%s", s.PID, where)
 	case name == "":
 		name = plain(s.Command, 60)
-		return fmt.Sprintf("%s (pid %d)", name, s.PID)
 	case s.Command != "" && s.Command != s.Comm:
-		return fmt.Sprintf("%s (pid %d: %s)", name, s.PID, plain(s.Command, 60))
+		return fmt.Sprintf("%s (pid %d%s: %s)", name, s.PID, where, plain(s.Command, 60))
 	}
-	return fmt.Sprintf("%s (pid %d)", name, s.PID)
+	return fmt.Sprintf("%s (pid %d%s)", name, s.PID, where)
 }
 
 // what says what a descriptor refers to, in words.

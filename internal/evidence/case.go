@@ -124,9 +124,10 @@ type Death struct {
 
 // Sender is who sent a signal.
 type Sender struct {
-	PID     int32  `json:"pid"` // 0: the kernel
-	Comm    string `json:"comm"`
-	Command string `json:"command,omitzero"`
+	PID       int32  `json:"pid"` // 0: the kernel
+	Comm      string `json:"comm"`
+	Command   string `json:"command,omitzero"`
+	Container string `json:"container,omitzero"` // id of its container, where that is another one than the subject's
 
 	Unknown jsontext.Value `json:",embed"`
 }

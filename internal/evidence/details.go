@@ -234,6 +234,13 @@ type SignalSent struct {
 	Ignored       bool           `json:"ignored,omitzero"`       // by the target's disposition
 	Count         int64          `json:"count,omitzero"`
 	Unknown       jsontext.Value `json:",embed"`
+
+	SenderContainer string `json:"senderContainer,omitzero"` // id of the sender's container, where that is another one than the subject's
+}
+
+// From is who sent it.
+func (d *SignalSent) From() *Sender {
+	return &Sender{PID: d.Sender, Comm: d.SenderComm, Command: d.SenderCommand, Container: d.SenderContainer}
 }
 
 // SignalFatal is a signal that is about to end its process: delivered with the default action.

@@ -67,6 +67,7 @@ func (d *SignalSent) walk(c *codec) {
 	c.flag(&d.Ignored)
 	c.i64(&d.Count)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.str(&d.SenderContainer)
 }
 
 // Kind is KindSignalFatal.
