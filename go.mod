@@ -21,6 +21,7 @@ require (
 require (
 	github.com/klauspost/compress v1.20.3
 	github.com/ulikunitz/xz v0.5.17
+	golang.org/x/arch v0.32.0
 )
 
 require (

@@ -62,7 +62,7 @@ func (c *Core) symbolMaps() []symbol.Mapping {
 	var out []symbol.Mapping
 	for i := range c.Mappings {
 		if m := &c.Mappings[i]; m.Executable {
-			out = append(out, symbol.Mapping{Start: m.Start, End: m.End, Offset: m.Offset, Path: m.Path, Deleted: m.Deleted, BuildID: m.BuildID, Head: m.head})
+			out = append(out, symbolMapping(m))
 		}
 	}
 	return out

@@ -193,3 +193,12 @@ func pretty(name string) (out string) {
 	}
 	return d
 }
+
+// TypeName demangles the name that a C++ type_info has: "std::out_of_range" of "St12out_of_range".
+func TypeName(mangled string) string {
+	const prefix = "typeinfo name for "
+	if d := pretty("_ZTS" + mangled); strings.HasPrefix(d, prefix) {
+		return d[len(prefix):]
+	}
+	return mangled
+}
