@@ -6,6 +6,7 @@
 //	load open N          opens N files and holds them, or says which error stopped it
 //	load abort           dies of SIGABRT
 //	load http            serves on port 8080
+//	load lines N KB      writes N numbered lines to each of stdout and stderr, KB kilobytes a second, then serves
 package main
 
 import (
@@ -43,6 +44,13 @@ func main() {
 	case "open":
 		open(number)
 		serve()
+	case "lines":
+		rate := 1000
+		if len(args) > 1 {
+			rate, _ = strconv.Atoi(args[1])
+		}
+		lines(number, rate)
+		serve()
 	case "http":
 		host, _ := os.Hostname()
 		fmt.Println(http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello from", host) })))
@@ -63,6 +71,24 @@ func serve() {
 			return
 		case <-tick.C:
 			fmt.Println("tick", i)
+		}
+	}
+}
+
+// lines writes each line in one go; every hundredth is longer than the runtime's lines, which are split then.
+func lines(n, rate int) {
+	written, from := 0, time.Now()
+	for i := range n {
+		text := strings.Repeat("x", 80)
+		if i%100 == 99 {
+			text = strings.Repeat("y", 40_000)
+		}
+		line := fmt.Sprintf("line %d %s\n", i, text)
+		os.Stdout.WriteString(line)
+		os.Stderr.WriteString(line)
+		written += 2 * len(line)
+		if ahead := time.Duration(written)*time.Millisecond/time.Duration(rate) - time.Since(from); ahead > 5*time.Millisecond {
+			time.Sleep(ahead)
 		}
 	}
 }
