@@ -194,6 +194,18 @@ type LastOutput struct {
 	Truncated   bool   `json:"truncated,omitzero"` // there was more than is kept
 
 	Unknown jsontext.Value `json:",embed"`
+
+	FirstGarbage []FirstGarbage `json:"firstGarbage,omitempty"` // of each stream that had any
+}
+
+// FirstGarbage is the place where a stream first turned to what is no text.
+type FirstGarbage struct {
+	Stream string `json:"stream"`           // "stdout", "stderr"
+	Offset int64  `json:"offset"`           // of the garbage, bytes from the stream's start
+	Before []byte `json:"before,omitempty"` // the last bytes before it, 4 KiB at most
+	Begin  []byte `json:"begin,omitempty"`  // its first bytes, 256 at most
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Counter names. Counters are whole: they count what the timeline only shows in part.

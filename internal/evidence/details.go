@@ -83,6 +83,7 @@ var All = []struct {
 	{KindDNSFailed, true, func() Detail { return new(DNSFailed) }},
 	{KindDNSUnanswered, true, func() Detail { return new(DNSUnanswered) }},
 	{KindGarbled, true, func() Detail { return new(Garbled) }},
+	{KindWritten, true, func() Detail { return new(Written) }},
 	{KindForeign, true, func() Detail { return new(Foreign) }},
 	{KindTorn, true, func() Detail { return new(Torn) }},
 	{KindOutputStalled, true, func() Detail { return new(OutputStalled) }},
@@ -519,6 +520,12 @@ type Garbled struct {
 	LooksLike string         `json:"looksLike"`
 	Preview   string         `json:"preview,omitzero"` // hex of the first bytes
 	Unknown   jsontext.Value `json:",embed"`
+
+	Writer *Writer `json:"writer,omitzero"` // of most of it; nil: not seen, see Unseen
+	Others int64   `json:"others,omitzero"` // further threads that wrote parts of it
+	Unseen string  `json:"unseen,omitzero"` // why there is no writer: "writes were not watched"
+
+	Context *Context `json:"-"` // of the writer, whose Trace is made of it
 }
 
 // OutputStalled says that what descry passes the output on to has not taken it for a while.

@@ -300,6 +300,10 @@ func (d *Garbled) walk(c *codec) {
 	c.str(&d.LooksLike)
 	c.str(&d.Preview)
 	c.bytes((*[]byte)(&d.Unknown))
+	optional(c, &d.Writer, func(c *codec, w *Writer) { w.walk(c) })
+	c.i64(&d.Others)
+	optional(c, &d.Context, func(c *codec, x *Context) { x.walk(c) })
+	c.str(&d.Unseen)
 }
 
 // Kind is KindOutputStalled.

@@ -21,6 +21,7 @@ const (
 	classSocketpair
 	classCloseRange
 	classNoise
+	classMoved
 )
 
 // Mirrors the bits behind the class.
@@ -77,9 +78,12 @@ var callKinds = []callKind{
 	{names: []string{"sendto"}, word: classWrite | callWrites | callFD, arg: 3},
 	{names: []string{"writev", "pwritev", "pwritev2"}, word: callFile | classWritev | callWrites | callFD, arg: 3},
 	{names: []string{"sendmsg"}, word: classSendmsg | callWrites | callFD, arg: 3},
-	{names: []string{"sendmmsg", "sendfile"}, word: callFile | callWrites | callFD, arg: 4},
-	{names: []string{"splice", "copy_file_range"}, word: callFile | callOut3 | callFD, arg: 3},
-	{names: []string{"tee", "vmsplice"}, word: callFD, arg: 3},
+	{names: []string{"sendmmsg"}, word: callFile | callWrites | callFD, arg: 4},
+	{names: []string{"sendfile"}, word: callFile | classMoved | callWrites | callFD, arg: 4},
+	{names: []string{"splice"}, word: callFile | classMoved | callOut3 | callFD, arg: 3},
+	{names: []string{"copy_file_range"}, word: callFile | callOut3 | callFD, arg: 3},
+	{names: []string{"tee"}, word: classMoved | callFD, arg: 3},
+	{names: []string{"vmsplice"}, word: classWritev | callFD, arg: 3},
 	{names: []string{"read", "pread64", "readv", "preadv", "preadv2", "getdents64"}, word: callFile | callFD, arg: 3},
 	{names: []string{"recvfrom", "getdents"}, word: callFD, arg: 3},
 	{names: []string{"recvmsg", "recvmmsg"}, word: callFD | callMessage, arg: 3},

@@ -15,6 +15,7 @@
 
 #define PROC_EXECED 1        /* has run exec since it belongs to the tree, or was a program before */
 #define PROC_SELECT_PROVEN 2 /* an overflow of select was proven and told of */
+#define PROC_STRANGER 4      /* shifted by 0 to 2: that descriptor was closed and given to something new */
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */
 struct proc {
@@ -57,7 +58,7 @@ enum event_type {
 	EV_OOM = 32,                                            /* oom.bpf.c */
 	EV_REFUSED = 48, EV_GROWN, EV_INOTIFY, EV_ADDRESS,      /* syscall.bpf.c */
 	EV_FAILURES, EV_SELECT, EV_STDIO, EV_WRITE, EV_EXEC_FAILED,
-	EV_FILE, EV_LIMIT, EV_CONNECT,
+	EV_FILE, EV_LIMIT, EV_CONNECT, EV_WRITTEN,
 	EV_DNS = 64,                                            /* dns.bpf.c */
 	EV_TCP = 80, EV_TCP_LOST,                               /* tcp.bpf.c */
 	EV_DROP = 96,                                           /* drop.bpf.c */

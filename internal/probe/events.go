@@ -41,6 +41,7 @@ const (
 	evFile
 	evLimit
 	evConnect
+	evWritten
 )
 
 const (

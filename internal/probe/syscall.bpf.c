@@ -17,22 +17,13 @@
 #include "refused.bpf.h"
 #include "select.bpf.h"
 #include "write.bpf.h"
+#include "written.bpf.h"
 #include "execfail.bpf.h"
 #include "address.bpf.h"
 #include "limit.bpf.h"
 #include "file_refused.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, S_MAX);
-	__uint(key_size, 4);
-	__uint(value_size, 4);
-} slow SEC(".maps");
-
-/* of_output says whether fd is standard output or error. */
-static __always_inline bool of_output(__u64 fd) { return (__u32)fd - 1 <= 1; }
 
 CALL_END(syscall_end, regs, ret)
 {
@@ -85,11 +76,27 @@ CALL_END(syscall_end, regs, ret)
 		then = ret > 2 ? S_ALLOC : S_STDIO;
 		break;
 	case C_WRITE:
-		if (!of_output(arg1(regs)) || ret >= arg3(regs))
-			return 0;
-		then = S_SHORT;
-		break;
+		if (!(c & CALL_FILE)) { /* sendto */
+			if (!of_output(arg1(regs)) || ret >= arg3(regs))
+				return 0;
+			then = S_SHORT;
+			break;
+		}
+		/* fallthrough */
 	case C_WRITEV:
+	case C_MOVED: {
+		__u64 ino;
+
+		p = mine();
+		if (!p || !started(p))
+			return 0;
+		then = target_of(regs, c);
+		if (output_at(file_of(then), &ino) || (of_output(then) && p->flags & PROC_STRANGER << then))
+			bpf_tail_call(ctx, &slow, S_WRITTEN);
+		else if (of_output(then) && maybe_short(regs, class, ret))
+			bpf_tail_call(ctx, &slow, S_SHORT);
+		return 0;
+	}
 	case C_SENDMSG:
 		if (!of_output(arg1(regs)))
 			return 0;

@@ -32,6 +32,7 @@ enum call_class {           /* what a call's success can mean */
 	C_SOCKETPAIR,       /* two descriptors at the fourth argument */
 	C_CLOSE_RANGE,
 	C_NOISE,            /* futex: neither success nor failure tells anything */
+	C_MOVED,            /* sendfile, splice, tee: from one descriptor to another */
 };
 #define CALL_CLASS(c)   ((c) & 0xf)
 #define CALL_PATH(c)    ((c) >> 4 & 7)      /* which argument is a path or an address, from 1; 0: none */
@@ -85,7 +86,14 @@ volatile const __u32 ret_at = 1;   /* where a program finds the call's result; i
 #define NOT_DECODED 0xffff /* the number of a call of a 32-bit task */
 
 /* What the head of the program leaves to others; index into slow. */
-enum { S_FAILED, S_ALLOC, S_STDIO, S_SELECT, S_SHORT, S_PAIR, S_LIMIT, S_FILE, S_MAX };
+enum { S_FAILED, S_ALLOC, S_STDIO, S_SELECT, S_SHORT, S_PAIR, S_LIMIT, S_FILE, S_WRITTEN, S_MAX };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, S_MAX);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} slow SEC(".maps");
 
 struct syscall_total {
 	__u64 not_decoded; /* failed or otherwise telling calls of 32-bit tasks */
@@ -169,6 +177,9 @@ static __always_inline bool compat(void)
 		n->not_decoded++;
 	return true;
 }
+
+/* of_output says whether fd is standard output or error. */
+static __always_inline bool of_output(__u64 fd) { return (__u32)fd - 1 <= 1; }
 
 /*
  * started says whether p is worth watching: what the subject's first process does before its

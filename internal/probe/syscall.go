@@ -35,6 +35,7 @@ var syscallProbe = &Probe{
 		{Type: evSelect, Decode: decodeSelect, Counted: countedSelect, Total: totalSelect},
 		{Type: evStdio, Decode: decodeStdio},
 		{Type: evWrite, Decode: decodeWrite, Counted: countedWrite, Total: totalWrite},
+		{Type: evWritten, Decode: decodeWritten, Total: totalWritten},
 		{Type: evConnect, Decode: decodeConnect, Counted: countedConnect, Total: totalConnect},
 		{Type: evLimit, Decode: decodeLimit, Counted: countedLimit, Total: totalLimit},
 		{Type: evFile, Decode: decodeFile, Counted: countedFile, Total: totalFile},
@@ -43,7 +44,7 @@ var syscallProbe = &Probe{
 }
 
 // slowPrograms are those that syscall_end leaves the rest to; mirrors the S_ indexes.
-var slowPrograms = []string{"syscall_failed", "syscall_alloc", "syscall_stdio", "syscall_select", "syscall_short", "syscall_pair", "syscall_limit", "syscall_file"}
+var slowPrograms = []string{"syscall_failed", "syscall_alloc", "syscall_stdio", "syscall_select", "syscall_short", "syscall_pair", "syscall_limit", "syscall_file", "syscall_written"}
 
 const headProgram = "syscall_end"
 

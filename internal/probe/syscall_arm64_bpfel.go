@@ -16,17 +16,22 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	syscallMapCloser             = "closer"
 	syscallMapCounts             = "counts"
 	syscallMapEvents             = "events"
 	syscallMapLeaves             = "leaves"
+	syscallMapLedger             = "ledger"
+	syscallMapLedgerNext         = "ledger_next"
 	syscallMapLost               = "lost"
 	syscallMapNoThread           = "no_thread"
+	syscallMapOutputs            = "outputs"
 	syscallMapSlow               = "slow"
 	syscallMapStdio              = "stdio"
 	syscallMapSyscallTotals      = "syscall_totals"
 	syscallMapTcpConns           = "tcp_conns"
 	syscallMapThreads            = "threads"
 	syscallMapTree               = "tree"
+	syscallMapWriting            = "writing"
 	syscallProgAllocFdRefused    = "alloc_fd_refused"
 	syscallProgSyscallAlloc      = "syscall_alloc"
 	syscallProgSyscallEnd        = "syscall_end"
@@ -39,6 +44,7 @@ const (
 	syscallProgSyscallShort      = "syscall_short"
 	syscallProgSyscallStdio      = "syscall_stdio"
 	syscallProgSyscallThreadExit = "syscall_thread_exit"
+	syscallProgSyscallWritten    = "syscall_written"
 	syscallVarByFunctions        = "by_functions"
 	syscallVarCalls              = "calls"
 	syscallVarNsLevel            = "ns_level"
@@ -99,23 +105,29 @@ type syscallProgramSpecs struct {
 	SyscallShort      *ebpf.ProgramSpec `ebpf:"syscall_short"`
 	SyscallStdio      *ebpf.ProgramSpec `ebpf:"syscall_stdio"`
 	SyscallThreadExit *ebpf.ProgramSpec `ebpf:"syscall_thread_exit"`
+	SyscallWritten    *ebpf.ProgramSpec `ebpf:"syscall_written"`
 }
 
 // syscallMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type syscallMapSpecs struct {
+	Closer        *ebpf.MapSpec `ebpf:"closer"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Leaves        *ebpf.MapSpec `ebpf:"leaves"`
+	Ledger        *ebpf.MapSpec `ebpf:"ledger"`
+	LedgerNext    *ebpf.MapSpec `ebpf:"ledger_next"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	NoThread      *ebpf.MapSpec `ebpf:"no_thread"`
+	Outputs       *ebpf.MapSpec `ebpf:"outputs"`
 	Slow          *ebpf.MapSpec `ebpf:"slow"`
 	Stdio         *ebpf.MapSpec `ebpf:"stdio"`
 	SyscallTotals *ebpf.MapSpec `ebpf:"syscall_totals"`
 	TcpConns      *ebpf.MapSpec `ebpf:"tcp_conns"`
 	Threads       *ebpf.MapSpec `ebpf:"threads"`
 	Tree          *ebpf.MapSpec `ebpf:"tree"`
+	Writing       *ebpf.MapSpec `ebpf:"writing"`
 }
 
 // syscallVariableSpecs contains global variables before they are loaded into the kernel.
@@ -148,32 +160,42 @@ func (o *syscallObjects) Close() error {
 //
 // It can be passed to loadSyscallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type syscallMaps struct {
+	Closer        *ebpf.Map `ebpf:"closer"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Leaves        *ebpf.Map `ebpf:"leaves"`
+	Ledger        *ebpf.Map `ebpf:"ledger"`
+	LedgerNext    *ebpf.Map `ebpf:"ledger_next"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	NoThread      *ebpf.Map `ebpf:"no_thread"`
+	Outputs       *ebpf.Map `ebpf:"outputs"`
 	Slow          *ebpf.Map `ebpf:"slow"`
 	Stdio         *ebpf.Map `ebpf:"stdio"`
 	SyscallTotals *ebpf.Map `ebpf:"syscall_totals"`
 	TcpConns      *ebpf.Map `ebpf:"tcp_conns"`
 	Threads       *ebpf.Map `ebpf:"threads"`
 	Tree          *ebpf.Map `ebpf:"tree"`
+	Writing       *ebpf.Map `ebpf:"writing"`
 }
 
 func (m *syscallMaps) Close() error {
 	return _SyscallClose(
+		m.Closer,
 		m.Counts,
 		m.Events,
 		m.Leaves,
+		m.Ledger,
+		m.LedgerNext,
 		m.Lost,
 		m.NoThread,
+		m.Outputs,
 		m.Slow,
 		m.Stdio,
 		m.SyscallTotals,
 		m.TcpConns,
 		m.Threads,
 		m.Tree,
+		m.Writing,
 	)
 }
 
@@ -203,6 +225,7 @@ type syscallPrograms struct {
 	SyscallShort      *ebpf.Program `ebpf:"syscall_short"`
 	SyscallStdio      *ebpf.Program `ebpf:"syscall_stdio"`
 	SyscallThreadExit *ebpf.Program `ebpf:"syscall_thread_exit"`
+	SyscallWritten    *ebpf.Program `ebpf:"syscall_written"`
 }
 
 func (p *syscallPrograms) Close() error {
@@ -219,6 +242,7 @@ func (p *syscallPrograms) Close() error {
 		p.SyscallShort,
 		p.SyscallStdio,
 		p.SyscallThreadExit,
+		p.SyscallWritten,
 	)
 }
 

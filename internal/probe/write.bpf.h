@@ -89,6 +89,12 @@ static __always_inline void write_failed(struct proc *p, void *regs, __u32 nr, _
 	bpf_ringbuf_submit(e, 0);
 }
 
+/* maybe_short says whether a call may have written less than it was to. */
+static __always_inline bool maybe_short(void *regs, __u32 class, __s64 written)
+{
+	return class == C_WRITEV || (class == C_WRITE && written < arg3(regs));
+}
+
 CALL_END(syscall_short, regs, ret)
 {
 	struct proc *p = mine();
