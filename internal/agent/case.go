@@ -119,6 +119,8 @@ func what(o *evidence.Observation) string {
 		return d.Limit
 	case *evidence.Garbled:
 		return d.Stream
+	case *evidence.Written:
+		return fmt.Sprint(d.FD, o.TID)
 	case *evidence.Foreign:
 		return d.Stream
 	case *evidence.Torn:

@@ -40,6 +40,7 @@ func (f *flight) land(res run.Result) {
 	for i := range streams {
 		f.endOutput(i)
 	}
+	f.answer(true)
 	if res.OutputHeld {
 		f.observe(now(evidence.SourceRuntime, f.pid, &evidence.OutputHeld{Holders: res.Holders}))
 		if !f.cfg.Quiet {

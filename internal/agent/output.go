@@ -42,6 +42,7 @@ func (f *flight) readOutput() {
 		}
 		f.lookForStall(i, s)
 	}
+	f.answer(false)
 }
 
 // endOutput ends the judgement of a stream, or of its part before a gap.
@@ -74,7 +75,7 @@ func (f *flight) garbage(i int) {
 			o.WallNanos -= o.BootNanos - at
 			o.BootNanos = at
 		}
-		f.observe(o)
+		f.ask(i, o)
 	}
 }
 

@@ -105,6 +105,10 @@ func contextOf(d evidence.Detail) *evidence.Context {
 		return d.Context
 	case *evidence.Stdio:
 		return d.Context
+	case *evidence.Written:
+		return d.Context
+	case *evidence.Garbled:
+		return d.Context
 	}
 	return nil
 }
@@ -118,7 +122,11 @@ func (b *mapsBook) unwind(timeline []evidence.Observation) {
 		if x == nil {
 			continue
 		}
-		trace := r.Unwind(b.context(timeline[i].PID, x))
+		pid := timeline[i].PID
+		if g, ok := timeline[i].Detail.(*evidence.Garbled); ok && g.Writer != nil {
+			pid = g.Writer.PID
+		}
+		trace := r.Unwind(b.context(pid, x))
 		frames := make([]evidence.Frame, len(trace.Frames))
 		for j, f := range trace.Frames {
 			frames[j] = evidence.Frame{
@@ -139,6 +147,12 @@ func (b *mapsBook) unwind(timeline []evidence.Observation) {
 			d.Trace, d.TraceBy = frames, trace.By
 		case *evidence.Stdio:
 			d.Trace, d.TraceBy = frames, trace.By
+		case *evidence.Written:
+			d.Trace, d.TraceBy = frames, trace.By
+		case *evidence.Garbled:
+			if d.Writer != nil {
+				d.Writer.Trace, d.Writer.TraceBy = frames, trace.By
+			}
 		}
 	}
 }

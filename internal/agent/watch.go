@@ -55,6 +55,7 @@ type flight struct {
 	torn       tornLines
 	stalled    [2]int64 // longest, nanoseconds
 	around     around
+	blame      blame
 }
 
 // say prints a remark of descry's own on stderr.
@@ -99,6 +100,7 @@ func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 	if f.set != nil {
 		f.ownCgroup(leaf, noLeaf)
 	}
+	f.watchOutput()
 	if f.set == nil && !f.cfg.Quiet && !f.cfg.NoProbes {
 		f.say("%s", f.whatIsUnseen())
 	}
@@ -145,6 +147,14 @@ func (f *flight) observe(o *evidence.Observation) {
 		d.SenderComm, d.SenderCommand = "descry", evidence.PassedOn
 	} else if ok && d.Sender > 0 && !d.SenderInTree {
 		d.SenderContainer = f.foreignContainer(d.Sender)
+	}
+	switch d := o.Detail.(type) {
+	case *evidence.Written:
+		if !f.blame.written(o, d) {
+			return
+		}
+	case *evidence.Stdio:
+		f.blame.changed(o.PID, d)
 	}
 	f.rec.Record(o)
 }

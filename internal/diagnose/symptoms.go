@@ -44,6 +44,7 @@ func garbledOutput(v *View) *evidence.Symptom {
 	if first.LooksLike != "" {
 		s += "; they look like " + plain(first.LooksLike, 60)
 	}
+	s += v.writerWords(first)
 	return &evidence.Symptom{Kind: "garbled-output", Summary: s + ".", Evidence: ev}
 }
 

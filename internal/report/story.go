@@ -420,7 +420,9 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		if d.LooksLike != "" {
 			s += ", looks like " + clean(d.LooksLike)
 		}
-		return s, d.Stream, 50
+		return s + writtenBy(d), d.Stream + fmt.Sprint(d.Writer != nil), 50
+	case *evidence.Written:
+		return wentAstray(d), fmt.Sprint(d.FD, d.Odd), 40
 	case *evidence.Foreign:
 		return fmt.Sprintf("%s holds text in %s, not UTF-8", clean(d.Stream), clean(d.Encoding)), d.Stream, 5
 	case *evidence.Torn:

@@ -239,7 +239,7 @@ func (c *Command) startRelay(io *plumbing) error {
 		return err
 	}
 	defer unix.Close(fd)
-	c.tap = &Tap{merged: io.merged, inode: io.inode, wake: make(chan struct{}, 1), over: c.over}
+	c.tap = &Tap{merged: io.merged, inode: io.inode, rdev: io.rdev, wake: make(chan struct{}, 1), over: c.over}
 	if c.tap.mem, c.tap.raw, err = mapShared(fd); err != nil {
 		return err
 	}

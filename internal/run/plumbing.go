@@ -16,7 +16,8 @@ type plumbing struct {
 	mode    string
 	merged  bool
 	inode   [streams]uint64
-	own     []int // to be closed here once both have theirs
+	rdev    uint64 // of the command's terminal
+	own     []int  // to be closed here once both have theirs
 }
 
 func (io *plumbing) close() {
@@ -110,6 +111,10 @@ func (c *Command) plumbTerminal(io *plumbing, std [3]int) error {
 		}
 	}
 	io.own = append(io.own, slave)
+	var st unix.Stat_t
+	if unix.Fstat(slave, &st) == nil {
+		io.inode, io.rdev = [streams]uint64{st.Ino, st.Ino}, st.Rdev
+	}
 
 	size := &unix.Winsize{Row: 24, Col: 80}
 	for _, fd := range std {

@@ -14,6 +14,7 @@ type Tap struct {
 	raw    []byte
 	merged bool
 	inode  [streams]uint64
+	rdev   uint64        // of the command's terminal, 0: it has pipes
 	wake   chan struct{} // filled once after each arming
 	over   chan struct{} // closed when the output has ended, or the relay
 	next   [streams]int64
@@ -102,6 +103,10 @@ func (t *Tap) Totals(s Stream) Totals {
 // Stalled is the boot time in nanoseconds since when what the stream goes to takes nothing more,
 // 0 while it takes what comes. Any write shows for an instant: look at the time that has passed.
 func (t *Tap) Stalled(s Stream) (since int64) { return t.mem.stream[s].blocked.Load() }
+
+// Inode is that of the pipe or pseudo-terminal that the command writes a stream to, 0: none; rdev is the
+// terminal's device as in stat(2), 0: a pipe.
+func (t *Tap) Inode(s Stream) (inode, rdev uint64) { return t.inode[s], t.rdev }
 
 // Merged says that stdout and stderr are one stream, which is Stdout.
 func (t *Tap) Merged() bool { return t.merged }
