@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/ladder"
 	"github.com/descry-dev/descry/internal/probe"
 	"github.com/descry-dev/descry/internal/run"
 )
@@ -27,6 +29,11 @@ type blame struct {
 	ahead   [2]int64 // see place
 	waiting []waiting
 	looked  time.Time
+	ledger  [2]struct { // as of looked
+		runs []probe.Written
+		err  error
+	}
+	steps *ladder.Ladder
 
 	guard chan struct{} // of what observe adds, filled once
 	seen  []*evidence.Observation
@@ -89,8 +96,18 @@ func (b *blame) changed(pid int32, d *evidence.Stdio) {
 	<-b.guard
 }
 
-// runs are the writes to a stream that are known: the ledger's, and those looked at which it has no
-// more.
+// look takes the writes to both streams that are known: the ledger's, and those looked at which it has
+// no more.
+func (f *flight) look() {
+	b := &f.blame
+	b.looked = time.Now()
+	for i := range b.ledger {
+		if f.set != nil && b.out[i].Inode != 0 {
+			b.ledger[i].runs, b.ledger[i].err = f.runs(i)
+		}
+	}
+}
+
 func (f *flight) runs(i int) ([]probe.Written, error) {
 	out, err := f.set.Writes(f.blame.out[i].Inode)
 	if err != nil {
@@ -119,26 +136,28 @@ func (f *flight) runs(i int) ([]probe.Written, error) {
 }
 
 // wrote says who wrote the bytes from a to b of a stream, in their order there; what no seen write
-// covers is left out. Only for the goroutine that reads the output.
+// covers is left out, and so are calls that have not ended yet. The error says why nothing is known. Only
+// for the goroutine that reads the output.
 func (f *flight) wrote(s run.Stream, a, b int64) ([]piece, error) {
-	i := int(s)
-	if f.set == nil || f.blame.out[i].Inode == 0 {
-		return nil, probe.ErrNotSupported
+	i, l := int(s), &f.blame.ledger[s]
+	switch {
+	case f.set == nil:
+		return nil, errors.New("no probes")
+	case f.blame.out[i].Inode == 0:
+		return nil, errors.New("writes to it were not watched")
 	}
-	runs, err := f.runs(i)
-	if err != nil {
-		return nil, err
+	if time.Since(f.blame.looked) >= blameEvery {
+		f.look()
 	}
-	return f.placed(i, runs, a, b), nil
-}
-
-func (f *flight) placed(i int, runs []probe.Written, a, b int64) []piece {
+	if l.err != nil {
+		return nil, l.err
+	}
 	var w window
-	w.data, w.from = f.cmd.Tap().Tail(nil, streams[i], tailMost)
+	w.data, w.from = f.cmd.Tap().Tail(nil, s, tailMost)
 	if f.blame.out[i].Rdev != 0 {
 		w = terminalWindow(w)
 	}
-	return place(runs, w, a, b, &f.blame.ahead[i])
+	return place(l.runs, w, a, b, &f.blame.ahead[i]), nil
 }
 
 // tailMost is more than the relay's ring gives.
@@ -158,44 +177,31 @@ func (f *flight) answer(last bool) {
 	if len(b.waiting) == 0 || !last && time.Since(b.looked) < blameEvery {
 		return
 	}
-	b.looked = time.Now()
-	var runs [2][]probe.Written
-	var errs [2]error
-	for i := range streams {
-		if f.set != nil && b.out[i].Inode != 0 && slices.ContainsFunc(b.waiting, func(w waiting) bool { return w.stream == i }) {
-			runs[i], errs[i] = f.runs(i)
-		}
-	}
+	f.look()
 	var left []waiting
 	for _, w := range b.waiting {
 		d := w.o.Detail.(*evidence.Garbled)
-		var whole bool
-		switch i := w.stream; {
-		case f.set == nil:
-			d.Unseen, whole = "no probes", true
-		case b.out[i].Inode == 0:
-			d.Unseen, whole = "writes to it were not watched", true
-		case errs[i] != nil:
-			d.Unseen, whole = "writes to it were not watched: "+errs[i].Error(), true
-		default:
-			whole = f.blameFor(d, i, runs[i])
-			if d.Writer == nil {
-				d.Unseen = "no write that was seen holds it; what io_uring or processes outside write is not seen"
-			}
-		}
-		if !whole && !last && time.Since(w.since) < blameWait {
+		if !f.blameFor(d, w.stream) && !last && time.Since(w.since) < blameWait {
 			d.Writer, d.Others, d.Unseen, d.Context = nil, 0, "", nil
 			left = append(left, w)
 			continue
+		}
+		if x := d.Writer; x != nil && x.Exact && x.Writes == 1 && x.BootNanos < w.o.BootNanos { // the relay saw it later
+			w.o.WallNanos -= w.o.BootNanos - x.BootNanos
+			w.o.BootNanos = x.BootNanos
 		}
 		f.observe(w.o)
 	}
 	b.waiting = left
 }
 
-// blameFor names the writer of a piece of garbage, and says whether all of it was covered.
-func (f *flight) blameFor(d *evidence.Garbled, i int, runs []probe.Written) bool {
-	pieces := f.placed(i, runs, d.Offset, d.Offset+d.Length)
+// blameFor names the writer of a piece of garbage, and says whether there is nothing to wait for.
+func (f *flight) blameFor(d *evidence.Garbled, i int) bool {
+	pieces, err := f.wrote(streams[i], d.Offset, d.Offset+d.Length)
+	if err != nil {
+		d.Unseen = err.Error()
+		return true
+	}
 	type who struct {
 		pid, tid, fd int32
 		call         string
@@ -221,6 +227,7 @@ func (f *flight) blameFor(d *evidence.Garbled, i int, runs []probe.Written) bool
 		}
 	}
 	if d.Writer == nil {
+		d.Unseen = "no write that was seen holds it; io_uring and other programs that have the pipe are not seen"
 		return false
 	}
 	d.Others = int64(len(threads) - 1)
@@ -261,9 +268,26 @@ func (f *flight) complete(d *evidence.Garbled, i int, pieces []piece) {
 	}
 }
 
-// closer takes stacks of the next writes to a stream, for a time.
-func (f *flight) closer(i int, d time.Duration, stacks int) {
-	if f.set != nil && f.blame.out[i].Inode != 0 {
-		_ = f.set.Closer(f.blame.out[i], stacks, bootNanos()+int64(d)) // nothing depends on it
+// How much closer a stream is looked at that turned to garbage.
+const (
+	closerFor    = 10 * time.Second
+	closerStacks = 16
+)
+
+// climb looks closer at a stream that turns to garbage: for a time, stacks of its next writes are taken,
+// whatever they hold.
+func (f *flight) climb(i int, why string) {
+	if f.set == nil || f.blame.out[i].Inode == 0 {
+		return
+	}
+	if f.blame.steps == nil {
+		f.blame.steps = ladder.New(ladder.Config{Longest: time.Minute, Hold: [5]time.Duration{ladder.Garbage: closerFor}})
+	}
+	at := bootNanos()
+	f.blame.steps.Tick(at)
+	for _, c := range f.blame.steps.See(at, streams[i].String(), ladder.Garbage, why) {
+		if c.Closer {
+			_ = f.set.Closer(f.blame.out[i], closerStacks, at+int64(closerFor)) // it is blamed without them, too
+		}
 	}
 }

@@ -62,6 +62,7 @@ func (f *flight) endOutput(i int) {
 // garbage records the spans that a judge has just given.
 func (f *flight) garbage(i int) {
 	for _, span := range f.spans {
+		f.climb(i, fmt.Sprintf("it turned to garbage at byte %d", f.base[i]+span.Offset))
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
 		if span.Offset == 0 && streams[i] == run.Stdout { // from the first byte on, or the first behind a gap
@@ -76,6 +77,9 @@ func (f *flight) garbage(i int) {
 			o.BootNanos = at
 		}
 		f.ask(i, o)
+	}
+	if span, ok := f.judges[i].Current(); ok {
+		f.climb(i, fmt.Sprintf("it turns to garbage at byte %d", f.base[i]+span.Offset))
 	}
 }
 
