@@ -16,6 +16,8 @@
 #define PROC_EXECED 1        /* has run exec since it belongs to the tree, or was a program before */
 #define PROC_SELECT_PROVEN 2 /* an overflow of select was proven and told of */
 #define PROC_STRANGER 4      /* shifted by 0 to 2: that descriptor was closed and given to something new */
+#define PROC_COPY 32         /* it has, or had, the output under another descriptor than 1 and 2 */
+#define PROC_INHERITED (PROC_STRANGER * 7 | PROC_COPY)
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */
 struct proc {

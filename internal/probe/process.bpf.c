@@ -41,6 +41,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	q.pid = tid_of(child);
 	q.root = p->root;
+	q.flags = p->flags & PROC_INHERITED;
 	if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
 		count_lost(EV_FORK);
 	__sync_fetch_and_add(&p->forks, 1);

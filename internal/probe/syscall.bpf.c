@@ -55,11 +55,13 @@ CALL_END(syscall_end, regs, ret)
 			return 0;
 		/* fallthrough */
 	case C_ALLOC:
-		if (ret > 2 && ret < 64)
+		if (ret > 2 && ret < 64 && !(c & (CALL_DUP | CALL_FILE)))
 			return 0;
 		p = mine();
 		if (!p || !started(p))
 			return 0;
+		if (c & (CALL_DUP | CALL_FILE))
+			mark_copy(p, ret);
 		if (ret > 2 && ret <= p->highest && ret < p->next_mark)
 			return 0;
 		bpf_tail_call(ctx, &slow, S_ALLOC);
@@ -71,6 +73,10 @@ CALL_END(syscall_end, regs, ret)
 		then = S_STDIO;
 		break;
 	case C_DUP2:
+		p = mine();
+		if (!p || !started(p))
+			return 0;
+		mark_copy(p, ret);
 		if ((__u32)arg2(regs) > 2 && ret < 64)
 			return 0;
 		then = ret > 2 ? S_ALLOC : S_STDIO;
@@ -84,19 +90,18 @@ CALL_END(syscall_end, regs, ret)
 		}
 		/* fallthrough */
 	case C_WRITEV:
-	case C_MOVED: {
-		__u64 ino;
-
+	case C_MOVED:
 		p = mine();
 		if (!p || !started(p))
 			return 0;
 		then = target_of(regs, c);
-		if (output_at(file_of(then), &ino) || (of_output(then) && p->flags & PROC_STRANGER << then))
+		if (!of_output(then) && !(p->flags & PROC_COPY))
+			return 0;
+		if (is_output(p, then))
 			bpf_tail_call(ctx, &slow, S_WRITTEN);
 		else if (of_output(then) && maybe_short(regs, class, ret))
 			bpf_tail_call(ctx, &slow, S_SHORT);
 		return 0;
-	}
 	case C_SENDMSG:
 		if (!of_output(arg1(regs)))
 			return 0;

@@ -62,10 +62,10 @@ struct {
 	__type(value, struct run);
 } ledger SEC(".maps");
 
-/* How many runs there ever were. */
+/* How many runs there ever were; and until when (CLOCK_BOOTTIME) any output is looked at closer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } ledger_next SEC(".maps");
@@ -74,7 +74,7 @@ struct {
  * is something else than the program started with. */
 #define LOOK 64
 #define LOOKS 16
-#define LOOK_EACH 256
+#define LOOK_EACH 512
 #define WRITTEN_PAGES 3
 #define WRITTEN_WHOLE 3
 
@@ -100,18 +100,21 @@ struct written_event {
 #define HIGHS 0x8080808080808080ULL
 
 struct look {
-	__u64 words[LOOK / 8]; /* the first piece, or the first that is odd */
+	__u64 words[LOOK / 8]; /* the first piece that is odd, else the first */
 	__u64 piece[LOOK / 8]; /* that is looked at */
 	__u64 addr, len;
 	__u32 step;
 	__u32 at, n;           /* of words */
 	bool odd;
+	__u8 first_len;
+	__u8 first[HEAD];      /* of the write */
 	__u32 flags;           /* of the event */
 	__u64 count;
 };
 
 /* More than the stack has room for. */
 struct writing {
+	__u64 output; /* it is one */
 	struct look look;
 	struct run run;
 };
@@ -127,7 +130,7 @@ struct {
  * terminals and logs know (BEL to CR, ESC), or bytes that are no UTF-8. The ends of a piece may cut a
  * letter; there nothing is asked.
  */
-static long look_at(__u32 i, void *none)
+static __noinline long look_at(__u32 i, void *none)
 {
 	__u64 off, n, lead_was = 0, inside_was = 0x80, bad = 0;
 	__u32 zero = 0;
@@ -149,17 +152,26 @@ static long look_at(__u32 i, void *none)
 	if (n > LOOK || bpf_probe_read_user(l->piece, n, (void *)(l->addr + off)))
 		return 1;
 	for (int k = 0; k < LOOK / 8; k++) {
-		__u64 x = l->piece[k], low = x & ~HIGHS, wide = x << 1;
-		__u64 control = ~(low + 0x60 * ONES) & ~x & HIGHS;
-		__u64 known = (low + 0x79 * ONES) & ~(low + 0x72 * ONES); /* 7 to 13 */
-		__u64 escape = ~((low ^ 0x1b * ONES) + 0x7f * ONES);
-		__u64 inner = x & ~wide & HIGHS, lead = x & wide & HIGHS;
+		__u64 x = l->piece[k], low = x & ~HIGHS, wide = x << 1, control, known, escape, inner, lead;
 
+		if (!(((x - 0x20 * ONES) | x) & HIGHS) && !lead_was) { /* nothing but ASCII */
+			inside_was = 0;
+			continue;
+		}
+		control = ~(low + 0x60 * ONES) & ~x & HIGHS;
+		known = (low + 0x79 * ONES) & ~(low + 0x72 * ONES); /* 7 to 13 */
+		escape = ~((low ^ 0x1b * ONES) + 0x7f * ONES);
+		inner = x & ~wide & HIGHS;
+		lead = x & wide & HIGHS;
 		bad |= control & ~(known | escape);
 		bad |= (lead << 8 | lead_was) & ~inner;             /* a first byte without its second */
 		bad |= inner & ~((lead | inner) << 8 | inside_was); /* a second one without a first */
 		lead_was = lead >> 56;
 		inside_was = (lead | inner) >> 56;
+	}
+	if (i == 0) {
+		__builtin_memcpy(l->first, l->piece, HEAD);
+		l->first_len = n < HEAD ? n : HEAD;
 	}
 	if (i == 0 || bad) {
 		l->at = off;
@@ -202,7 +214,7 @@ static __always_inline __u32 target_of(void *regs, __u32 c)
 	return c & CALL_OUT3 ? arg3(regs) : arg2(regs);
 }
 
-/* output_at is the entry of the output that fd is, NULL where it is something else. */
+/* output_at is the entry of the output that a file is, NULL where it is something else. */
 static __always_inline struct output_is *output_at(__u64 file, __u64 *ino)
 {
 	struct inode *i = FAR((struct file *)file, f_inode);
@@ -217,19 +229,43 @@ static __always_inline struct output_is *output_at(__u64 file, __u64 *ino)
 	return NULL;
 }
 
-static __always_inline void enter(struct output_is *o, struct run *new)
+/* mark_copy takes note of a descriptor that is one more of the output. */
+static __always_inline void mark_copy(struct proc *p, __s64 fd)
+{
+	__u64 ino;
+
+	if (fd > 2 && !(p->flags & PROC_COPY) && output_at(file_of(fd), &ino))
+		__sync_fetch_and_or(&p->flags, PROC_COPY);
+}
+
+/* is_output says whether a write to fd is worth more: it is the output, or a standard descriptor that
+ * became something else. What it finds is left for syscall_written. */
+static __always_inline bool is_output(struct proc *p, __u32 fd)
+{
+	__u32 zero = 0;
+	struct writing *w = bpf_map_lookup_elem(&writing, &zero);
+
+	if (!w)
+		return false;
+	w->output = output_at(file_of(fd), &w->run.ino) != NULL;
+	return w->output || (of_output(fd) && p->flags & PROC_STRANGER << fd);
+}
+
+/* enter puts a write into the ledger. */
+static __always_inline void enter(struct output_is *o, struct run *new, struct look *l)
 {
 	__u32 slot = o->last, zero = 0;
 	struct run *r = bpf_map_lookup_elem(&ledger, &slot);
 	__u64 *next;
 
+	new->offset = __sync_fetch_and_add(&o->sum, new->length);
 	/* A thread does one thing at a time, so nobody else changes a run of its own. */
 	if (r && r->ino == new->ino && r->tid == new->tid && r->offset + r->length == new->offset && r->fd == new->fd &&
 	    r->nr == new->nr && r->odd == new->odd && r->pid == new->pid && r->length < RUN_BYTES) {
 		r->last_offset = new->offset;
 		r->last_ns = new->last_ns;
-		r->last_len = new->first_len;
-		__builtin_memcpy(r->last, new->first, HEAD);
+		r->last_len = l->first_len;
+		__builtin_memcpy(r->last, l->first, HEAD);
 		r->writes++;
 		r->length += new->length;
 		return;
@@ -238,6 +274,11 @@ static __always_inline void enter(struct output_is *o, struct run *new)
 	if (!next)
 		return;
 	slot = __sync_fetch_and_add(next, 1) & (LEDGER - 1);
+	new->last_offset = new->offset;
+	new->first_ns = new->last_ns;
+	new->first_len = l->first_len;
+	__builtin_memcpy(new->first, l->first, HEAD);
+	bpf_get_current_comm(new->comm, sizeof(new->comm));
 	bpf_map_update_elem(&ledger, &slot, new, BPF_ANY);
 	o->last = slot;
 }
@@ -270,12 +311,12 @@ static __noinline void tell_written(struct proc *p, void *regs, struct run *r, s
 CALL_END(syscall_written, regs, ret)
 {
 	struct proc *p = mine();
-	__u32 nr = call_nr(regs), c = call_of(nr), class = CALL_CLASS(c), fd = target_of(regs, c), flags = 0, zero = 0;
-	__u64 now = bpf_ktime_get_boot_ns(), n;
+	__u32 nr = call_nr(regs), c = call_of(nr), class = CALL_CLASS(c), fd = target_of(regs, c), flags = 0, zero = 0, one = 1;
 	struct count_key k = {.type = EV_WRITTEN};
 	struct writing *w = bpf_map_lookup_elem(&writing, &zero);
 	struct closer_is *more = NULL;
-	struct output_is *o;
+	struct output_is *o = NULL;
+	__u64 *closer_until;
 	struct look *l;
 	struct run *r;
 
@@ -283,19 +324,23 @@ CALL_END(syscall_written, regs, ret)
 		return 0;
 	l = &w->look;
 	r = &w->run;
-	__builtin_memset(w, 0, sizeof(*w));
-	o = output_at(file_of(fd), &n);
-	r->ino = n;
+	if (w->output)
+		o = bpf_map_lookup_elem(&outputs, &r->ino);
+	l->len = l->at = l->n = l->first_len = 0;
+	l->odd = false;
 	if (class != C_MOVED) {
 		data_of(l, regs, class, ret);
 		l->step = l->len <= LOOK_EACH * LOOKS ? LOOK_EACH : l->len / LOOKS;
-		if (l->len)
+		if (l->len > LOOK_EACH)
 			bpf_loop(LOOKS, look_at, NULL, 0);
+		else if (l->len)
+			look_at(0, NULL);
 	}
+	r->offset = 0;
 	r->length = ret;
-	r->first_ns = r->last_ns = now;
+	r->last_ns = bpf_ktime_get_boot_ns();
 	r->pid = p->pid;
-	r->tid = tid_of((struct task_struct *)bpf_get_current_task_btf());
+	r->tid = ns_level ? tid_of((struct task_struct *)bpf_get_current_task_btf()) : (__u32)bpf_get_current_pid_tgid();
 	r->writes = 1;
 	r->fd = fd;
 	r->nr = nr;
@@ -303,23 +348,20 @@ CALL_END(syscall_written, regs, ret)
 	if (l->odd)
 		flags = WRITTEN_ODD;
 	if (o) {
-		if (l->len) {
-			r->first_len = l->len < HEAD ? l->len : HEAD;
-			bpf_probe_read_user(r->first, r->first_len & 31, (void *)l->addr);
-		}
-		bpf_get_current_comm(r->comm, sizeof(r->comm));
-		r->offset = r->last_offset = __sync_fetch_and_add(&o->sum, (__u64)ret);
-		enter(o, r);
+		enter(o, r, l);
 		flags |= WRITTEN_OUTPUT;
-		more = bpf_map_lookup_elem(&closer, &r->ino);
-		if (more && more->until > now && more->stacks)
-			flags |= WRITTEN_CLOSER;
+		closer_until = bpf_map_lookup_elem(&ledger_next, &one);
+		if (closer_until && *closer_until > r->last_ns) {
+			more = bpf_map_lookup_elem(&closer, &r->ino);
+			if (more && more->until > r->last_ns && more->stacks)
+				flags |= WRITTEN_CLOSER;
+		}
 	}
 	if (!o || flags & (WRITTEN_ODD | WRITTEN_CLOSER)) {
 		k.pid = p->pid;
 		k.err = flags;
 		k.arg = r->tid;
-		l->count = n = count(&k, ret) + 1;
+		l->count = count(&k, ret) + 1;
 		l->flags = flags;
 		if (more && flags & WRITTEN_CLOSER) {
 			__u64 left = __sync_fetch_and_add(&more->stacks, -1);
@@ -328,7 +370,7 @@ CALL_END(syscall_written, regs, ret)
 				tell_written(p, regs, r, l);
 			else
 				more->stacks = 0;
-		} else if (n <= WRITTEN_WHOLE) {
+		} else if (l->count <= WRITTEN_WHOLE) {
 			tell_written(p, regs, r, l);
 		}
 	}

@@ -94,6 +94,12 @@ func (s *Set) Closer(o Output, n int, until int64) error {
 	if err := m.Put(o.Inode, &closerIs{uint64(until), uint64(n)}); err != nil {
 		return fmt.Errorf("look closer at writes to inode %d: %w", o.Inode, err)
 	}
+	var last uint64
+	if next := s.env.maps["ledger_next"]; next.Lookup(uint32(1), &last) != nil || last < uint64(until) {
+		if err := next.Put(uint32(1), uint64(until)); err != nil {
+			return fmt.Errorf("look closer at writes to inode %d: %w", o.Inode, err)
+		}
+	}
 	return nil
 }
 
