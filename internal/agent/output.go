@@ -65,6 +65,7 @@ func (f *flight) garbage(i int) {
 		f.climb(i, fmt.Sprintf("it turned to garbage at byte %d", f.base[i]+span.Offset))
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
+		f.keepFirst(i, offset)
 		if span.Offset == 0 && streams[i] == run.Stdout { // from the first byte on, or the first behind a gap
 			f.binary = true
 		}
@@ -110,7 +111,7 @@ func (f *flight) outputRefused() {
 
 func (f *flight) lastOutput() *evidence.LastOutput {
 	tap := f.cmd.Tap()
-	out := &evidence.LastOutput{Merged: tap.Merged()}
+	out := &evidence.LastOutput{Merged: tap.Merged(), FirstGarbage: f.firstGarbage}
 	out.Stdout, _ = tap.Tail(nil, run.Stdout, keepOutput)
 	out.StdoutBytes = tap.Totals(run.Stdout).Written
 	if !out.Merged {

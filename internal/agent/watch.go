@@ -56,6 +56,8 @@ type flight struct {
 	stalled    [2]int64 // longest, nanoseconds
 	around     around
 	blame      blame
+
+	firstGarbage []evidence.FirstGarbage
 }
 
 // say prints a remark of descry's own on stderr.

@@ -57,6 +57,9 @@ func Markdown(w io.Writer, c *evidence.Case) error {
 	}
 	if name, ls, _ := lastWords(c); len(ls) > 0 {
 		fence(b, strings.ToUpper(name[:1])+name[1:], ls)
+		if stream, before := beforeGarbage(c, ls); len(before) > 0 {
+			fence(b, "Where "+stream+" first turned to garbage", before)
+		}
 	}
 	for _, x := range []struct{ label, text string }{{"Ruled out", ruledOut(c)}, {"Not seen", unseen(c)}} {
 		if x.text != "" {

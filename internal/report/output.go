@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/descry-dev/descry/internal/evidence"
 )
 
 const (
@@ -74,7 +76,7 @@ func readable(raw []byte) []string {
 			garbage, text = append(garbage, text...), text[:0] // raw bytes that happen to be a letter
 		}
 		if len(garbage) >= garbageRun {
-			line.WriteString(garbageSpan(garbage))
+			line.WriteString(evidence.NotText(garbage))
 		} else {
 			for _, c := range garbage {
 				fmt.Fprintf(&line, `\x%02x`, c)
@@ -116,17 +118,6 @@ func readable(raw []byte) []string {
 	return lines
 }
 
-func garbageSpan(b []byte) string {
-	s := fmt.Sprintf("<%d bytes, not text:", len(b))
-	for _, c := range b[:min(8, len(b))] {
-		s += fmt.Sprintf(" %02x", c)
-	}
-	if len(b) > 8 {
-		s += " …"
-	}
-	return s + ">"
-}
-
 // lastLines gives the last lines of output, at most n, blank ones at the end left out; more says
 // that there were others before them.
 func lastLines(raw []byte, n int) (out []string, more bool) {
@@ -146,3 +137,38 @@ func lastLines(raw []byte, n int) (out []string, more bool) {
 	}
 	return out, more
 }
+
+// beforeGarbage gives the lines before the first garbage of a stream and its first bytes, where that is
+// not among the lines shown.
+func beforeGarbage(c *evidence.Case, shown []string) (stream string, lines []string) {
+	if c.LastOutput == nil {
+		return "", nil
+	}
+	for _, l := range shown {
+		if strings.Contains(l, " bytes, not text: ") {
+			return "", nil
+		}
+	}
+	for _, g := range c.LastOutput.FirstGarbage {
+		lines, _ = lastLines(g.Before, beforeLines)
+		if len(g.Begin) > 0 {
+			cut := g.Before
+			if i := bytes.LastIndexByte(cut, '\n'); i >= 0 {
+				cut = cut[i+1:]
+			}
+			begin := strings.TrimSuffix(evidence.NotText(g.Begin[:min(8, len(g.Begin))]), ">")
+			begin = "<not text" + begin[strings.LastIndexByte(begin, ':'):] + " …>"
+			if len(bytes.TrimSpace(cut)) > 0 && len(lines) > 0 {
+				lines[len(lines)-1] += begin
+			} else {
+				lines = append(lines, begin)
+			}
+		}
+		if len(lines) > 0 {
+			return clean(g.Stream), lines
+		}
+	}
+	return "", nil
+}
+
+const beforeLines = 4

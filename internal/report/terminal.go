@@ -360,6 +360,14 @@ func (p *page) output(c *evidence.Case) {
 		head = "the last " + head
 	}
 	p.labelled(name, head)
+	p.quote(ls)
+	if stream, before := beforeGarbage(c, ls); len(before) > 0 {
+		p.labelled("before it", "where "+stream+" first turned to garbage")
+		p.quote(before)
+	}
+}
+
+func (p *page) quote(ls []string) {
 	for _, l := range ls {
 		p.line("    | "+middle(l, p.width-6), "", 0)
 	}
