@@ -215,13 +215,13 @@ var twoBytes = [...]struct {
 }
 
 // asText is the cost of p in each encoding, and the cheapest.
-func asText(p []byte, before byte, cost *[encodings]int32) (best int) {
-	cost[utf8Text] = asUTF8(p)
+func asText(p []byte, before byte, extra int32, cost *[encodings]int32) (best int) {
+	cost[utf8Text] = asUTF8(p, extra)
 	for i := range alphabets {
-		cost[alphabets[i].as] = alphabets[i].alphabet.as(p, before)
+		cost[alphabets[i].as] = alphabets[i].alphabet.as(p, before, extra)
 	}
 	for i := range twoBytes {
-		cost[twoBytes[i].as] = twoBytes[i].pairs.as(p)
+		cost[twoBytes[i].as] = twoBytes[i].pairs.as(p, extra)
 	}
 	for e := range cost {
 		if cost[e] < cost[best] {

@@ -11,16 +11,17 @@ import "bytes"
 
 const (
 	textGap = 16  // so many bytes of text end a piece
-	sureGap = 64  // and one that is garbage: structures hold pieces of text
+	sureGap = 64  // and one that is garbage, or might be: structures hold pieces of text
+	nameGap = 160 // and one that might be a list of names, if no line ends in it
 	block   = 512 // bytes that are judged at a time at most
-	rarely  = 32  // of so many blocks of garbage in a row one is judged
+	rarely  = 128 // of so many blocks of garbage in a row one is judged
 )
 
 // Span is a piece of a stream that is no text in any plausible encoding.
 type Span struct {
 	Offset     int64   // bytes from the stream's start
 	Length     int64   // bytes
-	LooksLike  string  // "NUL bytes", "UTF-16", "ELF", "gzip", "zstd", "PNG", "zip", "TLS records", "HTTP/2 frames", "random bytes", "binary memory", "binary data"
+	LooksLike  string  // what its bytes show, as in labels.go: "NUL bytes", "TLS records", …; "random bytes", "binary memory" or "binary data" where they show no more
 	Preview    string  // hex of the first 16 bytes
 	Confidence float64 // 0 to 1: how much better its bytes are explained by garbage than by the likeliest text
 }
@@ -33,38 +34,72 @@ type Foreign struct {
 	Offset   int64  // of the first
 }
 
-// Judge looks at one stream. Its zero value is ready. It takes about a kilobyte, whatever is written,
+// Judge looks at one stream. Its zero value is ready. It takes about two kilobytes, whatever is written,
 // and allocates only for the spans that it gives. It is not for several goroutines at once.
 type Judge struct {
 	pos   int64   // bytes judged; those in pend are not yet
 	pend  [4]byte // start of a UTF-8 sequence
 	npend int
 	need  int // length of it
-	prev  byte
+	prev  lead
 
 	// A piece begins with a byte that is no text, and ends before textGap bytes of text.
-	piece  bool
-	buf    [block]byte // of the piece, up to now or since it was judged last
-	n      int
-	odd    int   // behind the last byte in buf that is no text
-	start  int64 // of buf
-	before byte  // the byte before buf
-	gap    int   // bytes of text since the last that is none
-	looked int   // bytes of buf when it was judged last, at a gap
-	run    int   // full blocks of garbage in a row
-	skip   int   // so many more are taken for garbage unseen
+	piece   bool
+	buf     [block]byte // of the piece, up to now or since it was judged last
+	n       int
+	odd     int   // behind the last byte in buf that is no text
+	start   int64 // of buf
+	before  lead  // the bytes before buf
+	gap     int   // bytes of text since the last that is none
+	line    bool  // a line ends in the gap
+	looked  int   // bytes of buf when it was judged last, at a gap
+	hard    bool  // there are controls in the piece that no text has
+	unsure  bool  // it was garbage only because controls are unusual
+	run     int   // full blocks of garbage in a row
+	skip    int   // so many more are taken for garbage if a glance does not tell otherwise
+	glanced int   // bytes of buf that are gathered for a glance
 
+	habit   habit
 	span    spanInMaking
+	ended   int64 // where the last span did
 	foreign foreignInMaking
 }
+
+// lead is what stands before something: its last bytes, as far as there are any.
+type lead struct {
+	b [leadMost]byte // the last stands last
+	n int
+}
+
+const leadMost = 16
+
+func (l *lead) add(p []byte) {
+	if len(p) >= leadMost {
+		copy(l.b[:], p[len(p)-leadMost:])
+	} else {
+		copy(l.b[:], l.b[len(p):])
+		copy(l.b[leadMost-len(p):], p)
+	}
+	l.n = min(l.n+len(p), leadMost)
+}
+
+func (l *lead) addByte(c byte) {
+	copy(l.b[:], l.b[1:])
+	l.b[leadMost-1] = c
+	l.n = min(l.n+1, leadMost)
+}
+
+func (l *lead) bytes() []byte { return l.b[leadMost-l.n:] }
+
+func (l *lead) last() byte { return l.b[leadMost-1] }
 
 type spanInMaking struct {
 	on     bool
 	start  int64
 	end    int64
-	before byte  // the byte before start
+	before lead  // the bytes before start
 	margin int32 // of its first block: how much cheaper garbage is than text
-	head   [64]byte
+	head   [block]byte
 	nhead  int
 	shape
 }
@@ -113,11 +148,21 @@ func (j *Judge) Write(dst []Span, p []byte) []Span {
 		if !j.piece && j.npend == 0 {
 			if n := textPrefix(p[i:]); n > 0 {
 				j.pos += int64(n)
-				j.prev = p[i+n-1]
+				j.prev.add(p[i : i+n])
 				if i += n; i == len(p) {
 					break
 				}
 			}
+		}
+		if j.piece && j.n == block && j.npend == 0 && j.glanced == 0 {
+			dst = j.full(dst)
+		}
+		if j.glanced > 0 || j.skip > 0 && j.n == 0 && j.npend == 0 {
+			i += j.glance(p[i:])
+			if j.glanced == block {
+				dst = j.unglanced(dst)
+			}
+			continue
 		}
 		dst = j.step(dst, p[i])
 		i++
@@ -127,6 +172,7 @@ func (j *Judge) Write(dst []Span, p []byte) []Span {
 
 // Flush ends the stream, or a part of it behind which something else follows.
 func (j *Judge) Flush(dst []Span) []Span {
+	dst = j.unglanced(dst)
 	dst = j.unfinished(dst)
 	return j.endPiece(dst)
 }
@@ -137,11 +183,12 @@ func (j *Judge) Current() (Span, bool) {
 		return Span{}, false
 	}
 	ahead := *j
+	ahead.unglanced(nil)
 	ahead.judge(nil)
 	if !ahead.span.on {
 		return Span{}, false
 	}
-	return ahead.span.span(), true
+	return ahead.span.span(j.ended), true
 }
 
 // Foreign says in which encoding other than UTF-8 the text up to now is, if there is enough of it to tell.
@@ -212,59 +259,79 @@ func (j *Judge) unfinished(dst []Span) []Span {
 
 func (j *Judge) text(dst []Span, b byte) []Span {
 	if j.piece {
-		j.gap++
-		switch {
-		case j.gap == textGap+1:
-			if dst = j.judge(dst); !j.span.on {
-				j.piece = false
+		if b == '\n' {
+			j.line = true
+		}
+		switch j.gap++; {
+		case j.gap <= textGap:
+		case j.span.on:
+			if j.gap == textGap+1 {
+				dst = j.judge(dst)
 			}
-		case j.gap > sureGap:
-			dst = j.endPiece(dst)
+			if j.gap > sureGap || !j.span.on {
+				dst = j.endPiece(dst)
+			}
+		case j.hard && j.habit.extra(j.start) > 0 && (j.gap <= sureGap || !j.line && j.gap <= nameGap): // more of it may come
+		default:
+			if dst = j.judge(dst); !j.span.on || j.gap > sureGap {
+				dst = j.endPiece(dst)
+			}
 		}
 		if j.piece {
 			dst = j.keep(dst, b)
 		}
 	}
 	j.pos++
-	j.prev = b
+	j.prev.addByte(b)
 	return dst
 }
 
 func (j *Judge) notText(dst []Span, b byte) []Span {
 	if !j.piece {
-		j.piece, j.n, j.odd, j.looked, j.run, j.skip = true, 0, 0, 0, 0, 0
+		j.piece, j.n, j.odd, j.looked, j.run, j.skip, j.hard = true, 0, 0, 0, 0, 0, false
 		j.start, j.before = j.pos, j.prev
 	}
-	j.gap = 0
+	j.gap, j.line = 0, false
+	j.hard = j.hard || class[b] == hard
 	dst = j.keep(dst, b)
 	j.odd = j.n
 	j.pos++
-	j.prev = b
+	j.prev.addByte(b)
 	return dst
 }
 
 // keep puts a byte of a piece into the buffer, which is judged when it is full.
 func (j *Judge) keep(dst []Span, b byte) []Span {
 	if j.n == len(j.buf) {
-		switch {
-		case j.skip > 0 && j.odd > block/2:
-			j.skip--
-			j.extend(j.buf[:j.odd])
-		default:
-			dst = j.judge(dst)
-			j.run++
-			j.skip = 0
-			if !j.span.on || j.span.end != j.start+int64(j.odd) {
-				j.run = 0
-			} else if j.run > 2 {
-				j.skip = min(j.run, rarely) - 1
-			}
-		}
-		j.n, j.odd, j.looked = 0, 0, 0
-		j.start, j.before = j.pos, j.prev
+		dst = j.full(dst)
 	}
 	j.buf[j.n] = b
 	j.n++
+	return dst
+}
+
+// full judges a full buffer and empties it.
+func (j *Judge) full(dst []Span) []Span {
+	if j.skip > 0 && j.odd > block/2 {
+		j.skip--
+		j.extend(j.buf[:j.odd], false)
+	} else {
+		dst = j.judge(dst)
+		j.learn()
+		j.run++
+		j.skip = 0
+		if !j.span.on || j.span.end != j.start+int64(j.odd) {
+			j.run = 0
+		} else if j.run > 2 {
+			j.skip = min(j.run, rarely) - 1
+		}
+	}
+	if s := &j.span; s.on && s.start+int64(s.nhead) == j.start+int64(j.odd) {
+		s.nhead += copy(s.head[s.nhead:], j.buf[j.odd:j.n])
+	}
+	j.before.add(j.buf[:j.n])
+	j.start += int64(j.n)
+	j.n, j.odd, j.looked = 0, 0, 0
 	return dst
 }
 
@@ -275,43 +342,110 @@ func (j *Judge) judge(dst []Span) []Span {
 		return dst
 	}
 	p := j.buf[:j.odd]
-	var cost [encodings]int32
-	best := asText(p, j.before, &cost)
-	margin := cost[best] - asGarbage(p)
-	if bytes.Contains(p, []byte("\xef\xbf\xbd")) {
-		margin = -1
-		if controlled(p) {
-			margin = 2 * surely
-		}
-	}
+	j.looked = j.odd
 	need := int32(surely)
 	if j.span.on && j.span.end == j.start { // it goes on: no new one must begin
 		need = 0
+	} else if name, _ := magic(j.before.bytes(), p); name != "" { // three bytes and more that tell as much
+		need = 0
+	}
+	margin, by := j.margin(p)
+	if margin >= 0 && margin < need {
+		if _, ok := isProtobuf(j.before.bytes(), p); ok {
+			need = 0
+		}
 	}
 	if margin < need {
-		if j.looked == 0 {
-			dst = j.endSpan(dst)
-			j.foreign.add(&cost, int64(j.odd), j.start)
-		}
-		j.looked = j.odd
-		return dst
+		return j.endSpan(dst)
 	}
+	j.unsure = margin-by < surely
 	s := &j.span
 	if !s.on {
 		*s = spanInMaking{on: true, start: j.start, before: j.before, margin: margin}
 	}
-	j.extend(p)
-	j.looked = j.odd
+	j.extend(p, true)
 	return dst
 }
 
-// extend makes p, which buf begins with, the span's end.
-func (j *Judge) extend(p []byte) {
+// margin is how much cheaper p is as garbage than as text, and how much of that is so because controls
+// are unusual in this stream.
+func (j *Judge) margin(p []byte) (margin, unusual int32) {
+	if bytes.Contains(p, []byte("\xef\xbf\xbd")) {
+		if controlled(p) {
+			return 2 * surely, 0
+		}
+		return -1, 0
+	}
+	extra := j.habit.extra(j.start)
+	if extra > 0 && parted(p, j.before.bytes()) {
+		extra = 0
+	}
+	garbage := asGarbage(p)
+	best := asUTF8(p, extra)
+	if best > garbage && !ascii(p) {
+		var cost [encodings]int32
+		best = cost[asText(p, j.before.last(), extra, &cost)]
+	}
+	return best - garbage, extra * max(0, int32(controls(p))-1)
+}
+
+// learn takes what is in the buffer, as far as it is text, for what is usual in this stream.
+func (j *Judge) learn() {
+	if j.odd == 0 {
+		return
+	}
+	p := j.buf[:j.odd]
+	garbage := j.span.on && j.span.end > j.start
+	if !garbage {
+		var cost [encodings]int32
+		if ascii(p) {
+			cost[0] = asUTF8(p, 0)
+			for e := range cost {
+				cost[e] = cost[0]
+			}
+		} else {
+			asText(p, j.before.last(), 0, &cost)
+		}
+		j.foreign.add(&cost, int64(j.odd), j.start)
+	}
+	if !garbage || j.unsure {
+		if n := controls(p); n > 0 {
+			j.habit.add(n, j.start+int64(j.odd))
+		}
+	}
+}
+
+// controls counts those that no text has.
+func controls(p []byte) (n int) {
+	for _, b := range p {
+		if class[b] == hard {
+			n++
+		}
+	}
+	return n
+}
+
+func ascii(p []byte) bool {
+	for _, b := range p {
+		if b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// extend makes p, which buf begins with, the span's end. Blocks that are taken unseen are not counted.
+func (j *Judge) extend(p []byte, count bool) {
 	s := &j.span
-	fresh := p[max(0, int(s.end-j.start)):] // what is not in it yet; pieces of text between blocks belong to it
-	s.nhead += copy(s.head[s.nhead:], fresh)
-	for _, b := range fresh {
-		s.shape.add(b)
+	fresh := p[min(len(p), max(0, int(s.end-j.start))):] // what is not in it yet; pieces of text between blocks belong to it
+	at := j.start + int64(len(p)-len(fresh))
+	if s.start+int64(s.nhead) == at {
+		s.nhead += copy(s.head[s.nhead:], fresh)
+	}
+	if count {
+		for _, b := range fresh {
+			s.shape.add(b)
+		}
 	}
 	s.end = j.start + int64(len(p))
 }
@@ -329,7 +463,10 @@ func (f *foreignInMaking) add(cost *[encodings]int32, n, offset int64) {
 
 func (j *Judge) endSpan(dst []Span) []Span {
 	if j.span.on {
-		dst = append(dst, j.span.span())
+		s := j.span.span(j.ended)
+		j.ended = s.Offset + s.Length
+		j.habit.other += s.Length
+		dst = append(dst, s)
 		j.span = spanInMaking{}
 	}
 	return dst
@@ -338,7 +475,8 @@ func (j *Judge) endSpan(dst []Span) []Span {
 func (j *Judge) endPiece(dst []Span) []Span {
 	if j.piece {
 		dst = j.judge(dst)
+		j.learn()
 	}
-	j.piece, j.gap = false, 0
+	j.piece, j.gap, j.skip = false, 0, 0
 	return j.endSpan(dst)
 }

@@ -96,11 +96,11 @@ func (p *places) noteForeign() {
 func (j *Judge) earliest() int64 {
 	switch {
 	case j.span.on:
-		return j.span.start - 1 // the first byte of zstd is text
+		return j.span.start - leadMost // what some start with is text
 	case j.piece:
-		return j.start - 1
+		return j.start - leadMost
 	}
-	return j.pos - 1
+	return j.pos - leadMost
 }
 
 func (s *Summary) tell(p *places, spans []Span, stream string, found func(Found) error) error {

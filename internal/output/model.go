@@ -40,12 +40,13 @@ var asciiCost = func() (c [128]int32) {
 // strays tells what controls cost in text: few are seen, and if so as separators, the same one or two
 // again and again, and not next to each other.
 type strays struct {
-	a, b byte // the last two, of different values
-	at   int  // behind the last one
+	a, b  byte  // the last two, of different values
+	at    int   // behind the last one
+	extra int32 // what each costs more but the first, where they are unusual
 }
 
 func (s *strays) cost(c byte, i int) int32 {
-	next := s.at == i && i > 0
+	next, first := s.at == i && i > 0, s.a == 0xff
 	s.at = i + 1
 	known := (c == s.a || c == s.b) && (s.a != s.b)
 	if c != s.a {
@@ -53,23 +54,29 @@ func (s *strays) cost(c byte, i int) int32 {
 	}
 	switch {
 	case next:
-		return 12 * bit
+		return 12*bit + s.extra
 	case known:
-		return 5 * bit
+		return 5*bit + s.extra
+	case first:
+		return 14 * bit
 	}
-	return 14 * bit
+	return 14*bit + s.extra
 }
 
-func newStrays() strays { return strays{a: 0xff, b: 0xfe} }
+func newStrays(extra int32) strays { return strays{a: 0xff, b: 0xfe, extra: extra} }
 
 // asUTF8 is the cost of p as UTF-8 with strays.
-func asUTF8(p []byte) (sum int32) {
-	s := newStrays()
+func asUTF8(p []byte, extra int32) (sum int32) {
+	s := newStrays(extra)
 	for i := 0; i < len(p); {
 		b := p[i]
 		switch {
 		case b < 0x80 && class[b] == hard:
-			sum += s.cost(b, i)
+			if marked(p, i) {
+				sum += 8 * bit
+			} else {
+				sum += s.cost(b, i)
+			}
 			i++
 		case b < 0x80:
 			sum += asciiCost[b]
@@ -99,6 +106,11 @@ func asUTF8(p []byte) (sum int32) {
 		}
 	}
 	return sum
+}
+
+// marked says whether p[i] is one of the marks that shells put around the colours of a prompt.
+func marked(p []byte, i int) bool {
+	return p[i] == 1 && i+1 < len(p) && p[i+1] == 0x1b || p[i] == 2 && i > 0 && p[i-1] == 'm'
 }
 
 // The kinds of bytes that follow each other in text of one byte a letter.
@@ -137,8 +149,8 @@ type alphabet struct {
 }
 
 // as is the cost of p in the alphabet; before is the byte before p.
-func (a *alphabet) as(p []byte, before byte) (sum int32) {
-	s := newStrays()
+func (a *alphabet) as(p []byte, before byte, extra int32) (sum int32) {
+	s := newStrays(extra)
 	prev, low := uint8(space), false
 	if before < 0x80 {
 		prev = kindOf[before]
@@ -172,6 +184,9 @@ func (a *alphabet) as(p []byte, before byte) (sum int32) {
 		case k == sign:
 			sum += 11 * bit
 		case a.mix:
+			if b >= 0xc0 && b <= 0xde && i > 0 && p[i-1] >= 'a' && p[i-1] <= 'z' { // a capital behind a small letter
+				sum += 6 * bit
+			}
 			switch prev {
 			case letter:
 				sum += 64
@@ -215,8 +230,8 @@ const foreignStray = 8 * bit
 
 const unpaired = 20 * bit
 
-func (e *pairs) as(p []byte) (sum int32) {
-	s := newStrays()
+func (e *pairs) as(p []byte, extra int32) (sum int32) {
+	s := newStrays(extra)
 	again := false
 	for i := 0; i < len(p); {
 		b := p[i]
@@ -295,6 +310,44 @@ func asFramed(p []byte) (sum int32) {
 	return sum
 }
 
+// asNames is the cost of p as names that are ended by NUL, or led by a tag that is often the same, and a length.
+func asNames(p []byte) (sum int32) {
+	tag := byte(0)
+	for _, b := range p {
+		switch {
+		case b == 0:
+			sum += 24 // 3 bits
+		case b >= 0x80 && b == tag:
+			sum += 5 * bit
+		case b >= 0x80:
+			sum += 12 * bit
+			tag = b
+		case class[b] == hard:
+			sum += 60 // 7.5 bits
+		default:
+			sum += asciiCost[b] + 3
+		}
+	}
+	return sum
+}
+
+// asLongNames is the same of longer ones, as C++ has them.
+func asLongNames(p []byte) (sum int32) {
+	letters := int32(0)
+	for _, b := range p {
+		switch {
+		case b == 0:
+			sum += 44 // 5.5 bits
+		case b >= 0x80 || class[b] == hard:
+			sum += 14 * bit
+		default:
+			sum += asciiCost[b]
+			letters++
+		}
+	}
+	return sum + letters/2
+}
+
 // asUTF16 is the cost of p where every second byte stays the same, as in UTF-16 of most languages.
 func asUTF16(p []byte) int32 {
 	var sum [2]int32
@@ -341,5 +394,5 @@ func controlled(p []byte) bool {
 }
 
 func asGarbage(p []byte) int32 {
-	return min(int32(len(p))*8*bit, asMemory(p), asFramed(p), asUTF16(p))
+	return min(int32(len(p))*8*bit, asMemory(p), asFramed(p), asNames(p), asLongNames(p), asUTF16(p))
 }

@@ -1,0 +1,3 @@
+package main
+
+func (e *eval) speed() error { return nil }
