@@ -27,7 +27,7 @@ var kinds = []kind{
 	{"xz", []string{"xz"}, anyOf(suffix(".xz"), "/usr", "/var", "/lib"), true},
 	{"zstd", []string{"zstd"}, (*eval).zstds, true},
 	{"zip and jar", []string{"zip"}, anyOf(suffix(".jar", ".zip", ".jmod", ".whl"), "/usr"), true},
-	{"Debian package", []string{"xz", "zstd"}, anyOf(suffix(".deb"), "/var/cache", "/var/tmp", "/tmp/judge-corpus/debs"), true},
+	{"Debian package", []string{"xz", "zstd"}, anyOf(suffix(".deb"), "/var/cache", "/var/tmp"), true},
 	{"PNG", []string{"PNG"}, anyOf(suffix(".png"), "/usr"), true},
 	{"JPEG and GIF", []string{"JPEG", "GIF"}, anyOf(suffix(".jpg", ".gif", ".jpeg"), "/usr"), true},
 	{"fonts, databases, locales", nil, anyOf(suffix(".ttf", ".otf", ".woff2", ".sqlite", ".db", ".cache", "LC_COLLATE", "LC_CTYPE"), "/usr/share", "/usr/lib", "/var/lib"), true},

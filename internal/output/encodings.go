@@ -159,7 +159,7 @@ var twoBytes = [...]struct {
 		}
 		return 0
 	}}},
-	{gbk, pairs{name: "GBK", cost: func(l, t byte) int32 {
+	{gbk, pairs{name: "GBK", four: true, cost: func(l, t byte) int32 {
 		if !within(l, 0x81, 0xfe) || !within(t, 0x40, 0xfe) || t == 0x7f {
 			return 0
 		}

@@ -33,22 +33,44 @@ func (h *habit) add(n int, at int64) {
 	h.at = at
 }
 
-// parted says whether p is a list as programs print them on purpose, parted by one control: arguments,
-// an environment, paths, or fields of FIX. before is what stands in front of p.
-func parted(p, before []byte) bool {
-	sep, n := byte(0), 0
-	for _, b := range p {
-		if class[b] != hard {
-			continue
+// meant says whether the controls in p are such as programs print on purpose: they part lists, stand once in a
+// line, or format what is said on IRC. before is what stands in front of p.
+func meant(p, before []byte) bool {
+	var seen [2]byte
+	kinds, n, most, lines, inLine := 0, 0, 0, 1, 0
+	chat, nul := true, false
+	for i, b := range p {
+		switch {
+		case b == '\n':
+			lines++
+			inLine = 0
+		case class[b] == hard:
+			if kinds == 0 || kinds < len(seen) && b != seen[0] {
+				seen[kinds] = b
+				kinds++
+			} else if b != seen[0] && b != seen[1] {
+				kinds = len(seen) + 1
+			}
+			n++
+			inLine++
+			most = max(most, inLine)
+			nul = nul || b == 0
+			chat = chat && (b == 0x02 || b == 0x03 && (i+1 == len(p) || p[i+1] < 0x80 && p[i+1] >= ' ') || b == 0x11 || b == 0x16 || b >= 0x1d && b <= 0x1f)
+		case b >= 0x80:
+			chat = chat && b >= 0xc2
 		}
-		if n++; n > 1 && b != sep {
-			return false
-		}
-		sep = b
 	}
-	if n < 2 {
+	switch {
+	case n < 2:
 		return false
+	case chat, kinds <= len(seen) && !nul && most == 1 && lines >= 3:
+		return true
 	}
+	return kinds == 1 && listed(p, before, seen[0])
+}
+
+// listed says whether p is a list that sep parts: of arguments, paths, an environment, or fields of FIX.
+func listed(p, before []byte, sep byte) bool {
 	items, known := 0, 0
 	if k := bytes.LastIndexAny(before, "\n \t\"'=:"); k >= 0 && before[k] != '=' {
 		before = before[k+1:]

@@ -377,7 +377,7 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 		return -1, 0
 	}
 	extra := j.habit.extra(j.start)
-	if extra > 0 && parted(p, j.before.bytes()) {
+	if extra > 0 && meant(p, j.before.bytes()) {
 		extra = 0
 	}
 	garbage := asGarbage(p)

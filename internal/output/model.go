@@ -60,7 +60,7 @@ func (s *strays) cost(c byte, i int) int32 {
 	case first:
 		return 14 * bit
 	}
-	return 14*bit + s.extra
+	return 14*bit + s.extra/2
 }
 
 func newStrays(extra int32) strays { return strays{a: 0xff, b: 0xfe, extra: extra} }
@@ -222,6 +222,7 @@ type pairs struct {
 	name   string
 	cost   func(lead, trail byte) int32
 	single func(b byte, again bool) int32 // of a byte from 0x80 on that stands alone, behind another such one or not; nil: none does
+	four   bool                           // there are characters of four bytes, as GB18030 has them
 	spaced bool                           // words stand apart
 }
 
@@ -260,6 +261,11 @@ func (e *pairs) as(p []byte, extra int32) (sum int32) {
 			if i+1 == len(p) { // cut off
 				sum += 14 * bit
 				i++
+				continue
+			}
+			if e.four && i+3 < len(p) && within(b, 0x81, 0xfe) && within(p[i+1], '0', '9') && within(p[i+2], 0x81, 0xfe) && within(p[i+3], '0', '9') {
+				sum += 24 * bit
+				i += 4
 				continue
 			}
 			if c := e.cost(b, p[i+1]); c > 0 {
@@ -313,11 +319,11 @@ func asFramed(p []byte) (sum int32) {
 // asNames is the cost of p as names that are ended by NUL, or led by a tag that is often the same, and a length.
 func asNames(p []byte) (sum int32) {
 	tag := byte(0)
-	for _, b := range p {
+	for i, b := range p {
 		switch {
 		case b == 0:
 			sum += 24 // 3 bits
-		case b >= 0x80 && b == tag:
+		case b >= 0x80 && b == tag && i+1 < len(p) && p[i+1] < 0x20 && p[i+1] != '\n' && p[i+1] != '\r' && p[i+1] != '\t':
 			sum += 5 * bit
 		case b >= 0x80:
 			sum += 12 * bit
