@@ -3,28 +3,16 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/japanese"
-	"golang.org/x/text/encoding/korean"
-	"golang.org/x/text/encoding/simplifiedchinese"
-	"golang.org/x/text/encoding/traditionalchinese"
 
 	"github.com/descry-dev/descry/internal/output"
 )
@@ -51,10 +39,19 @@ var honestText = []struct {
 	{"translations", suffix(".mo", ".po", ".ftl"), []string{"/usr/share/locale", "/usr/share/locale-langpack"}},
 	{"word lists, sayings", words, []string{"/usr/share/dict", "/usr/share/hunspell", "/usr/share/games/fortunes", "/usr/share/myspell"}},
 	{"sources", suffix(".c", ".h", ".go", ".py", ".pl", ".pm", ".rb", ".js", ".mjs", ".ts", ".java", ".php", ".rs", ".sh", ".lua", ".el", ".hpp", ".cc", ".S", ".s"),
-		[]string{"/usr/include", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/share/perl", "/usr/lib/ruby", "/usr/share/nodejs", "/usr/lib/node_modules", "/usr/local", runtime.GOROOT(), os.Getenv("HOME") + "/go/pkg/mod", os.Getenv("HOME") + "/.cargo/registry/src"}},
+		[]string{"/usr/include", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/share/perl", "/usr/lib/ruby", "/usr/share/nodejs", "/usr/lib/node_modules", "/usr/local", goRoot(), os.Getenv("HOME") + "/go/pkg/mod", os.Getenv("HOME") + "/.cargo/registry/src"}},
 	{"data: JSON, XML, PEM, YAML", suffix(".json", ".xml", ".svg", ".pem", ".crt", ".yaml", ".yml", ".toml", ".csv", ".html", ".css"),
-		[]string{"/usr/share", "/etc", "/usr/lib/python3", runtime.GOROOT(), os.Getenv("HOME") + "/go/pkg/mod"}},
+		[]string{"/usr/share", "/etc", "/usr/lib/python3", goRoot(), os.Getenv("HOME") + "/go/pkg/mod"}},
 	{"logs of this machine", suffix(".log", ".log.gz", ".log.1"), []string{"/var/log"}},
+}
+
+// goRoot is where the sources of Go's own library are.
+func goRoot() string {
+	b, err := ran("go", "env", "GOROOT")
+	if err != nil {
+		return "/usr/local/go"
+	}
+	return strings.TrimSpace(string(b))
 }
 
 func under(part string) func(string) bool {
@@ -266,205 +263,6 @@ func catalogue(b []byte) (out []byte) {
 		out = append(append(out, bytes.ReplaceAll(b[at:at+size], []byte{0}, []byte{'\n'})...), '\n') // a NUL parts plurals
 	}
 	return out
-}
-
-// old are the encodings that the scripts were written in before UTF-8, and what they are called.
-var old = []struct {
-	name    string
-	as      string
-	enc     encoding.Encoding
-	scripts []*unicode.RangeTable
-}{
-	{"ISO-8859-1", "Latin-1", charmap.ISO8859_1, latin}, {"Windows-1252", "Latin-1", charmap.Windows1252, latin}, {"ISO-8859-15", "Latin-1", charmap.ISO8859_15, latin},
-	{"ISO-8859-2", "Latin-1", charmap.ISO8859_2, latin}, {"Windows-1250", "Latin-1", charmap.Windows1250, latin}, {"Windows-1254", "Latin-1", charmap.Windows1254, latin},
-	{"Windows-1257", "Latin-1", charmap.Windows1257, latin},
-	{"Windows-1251", "Windows-1251", charmap.Windows1251, cyrillic}, {"KOI8-R", "KOI8-R", charmap.KOI8R, cyrillic}, {"CP866", "CP866", charmap.CodePage866, cyrillic},
-	{"ISO-8859-7", "an 8-bit alphabet", charmap.ISO8859_7, []*unicode.RangeTable{unicode.Greek}}, {"Windows-1255", "an 8-bit alphabet", charmap.Windows1255, []*unicode.RangeTable{unicode.Hebrew}},
-	{"Windows-1256", "an 8-bit alphabet", charmap.Windows1256, []*unicode.RangeTable{unicode.Arabic}}, {"Windows-874", "an 8-bit alphabet", charmap.Windows874, []*unicode.RangeTable{unicode.Thai}},
-	{"Shift-JIS", "Shift-JIS", japanese.ShiftJIS, kana}, {"EUC-JP", "EUC-JP", japanese.EUCJP, kana}, {"ISO-2022-JP", "text", japanese.ISO2022JP, kana},
-	{"EUC-KR", "EUC-KR", korean.EUCKR, []*unicode.RangeTable{unicode.Hangul}},
-	{"GBK", "GBK", simplifiedchinese.GBK, han}, {"GB18030", "GBK", simplifiedchinese.GB18030, han}, {"Big5", "Big5", traditionalchinese.Big5, han},
-}
-
-var (
-	latin    = []*unicode.RangeTable{unicode.Latin}
-	cyrillic = []*unicode.RangeTable{unicode.Cyrillic}
-	kana     = []*unicode.RangeTable{unicode.Hiragana}
-	han      = []*unicode.RangeTable{unicode.Han}
-)
-
-// inOldEncodings judges a text again as it would stand in the encodings that its script was written in.
-func (e *eval) inOldEncodings(path string, b []byte) (out []*tally) {
-	if len(b) > 4<<20 || !utf8.Valid(b) {
-		return nil
-	}
-	strange, sum := map[*unicode.RangeTable]int{}, 0
-	for _, r := range string(b) {
-		if r < 0x80 || !unicode.IsLetter(r) {
-			continue
-		}
-		sum++
-		for _, t := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek, unicode.Hebrew, unicode.Arabic, unicode.Thai, unicode.Hiragana, unicode.Hangul, unicode.Han} {
-			if unicode.Is(t, r) {
-				strange[t]++
-				break
-			}
-		}
-	}
-	if sum < 50 {
-		return nil
-	}
-	for _, o := range old {
-		least := sum * 9 / 10
-		if o.scripts[0] == unicode.Hiragana {
-			least = sum / 5
-		}
-		if strange[o.scripts[0]] < least {
-			continue
-		}
-		// Letters that the encoding has not would be question marks; where they are many nobody used it.
-		p, lost := encoded(o.enc, b)
-		if lost*50 > sum {
-			continue
-		}
-		t := &tally{name: o.name, foreign: map[string]int{}}
-		e.judgeText(t, path, p)
-		for k, n := range t.foreign {
-			if k != "garbage" && k != "text" {
-				delete(t.foreign, k)
-				if k == o.as {
-					k = "named right"
-				} else {
-					k = "named otherwise"
-				}
-				t.foreign[k] += n
-			}
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// encoded is text in an encoding, with ? for each letter that it has not.
-func encoded(e encoding.Encoding, b []byte) (out []byte, lost int) {
-	enc := encoding.ReplaceUnsupported(e.NewEncoder())
-	out, err := enc.Bytes(bytes.ReplaceAll(b, []byte{0x1a}, nil))
-	if err != nil {
-		return nil, math.MaxInt32
-	}
-	lost = bytes.Count(out, []byte{0x1a}) // what x/text puts
-	return bytes.ReplaceAll(out, []byte{0x1a}, []byte{'?'}), lost
-}
-
-// printed is what programs print: recordings of terminals, progress, dumps, traces.
-func (e *eval) printed() []*tally {
-	var out []*tally
-	for _, k := range []struct {
-		name  string
-		texts func() map[string][]byte
-	}{{"terminal recordings, progress bars", e.recordings}, {"base64 and hex dumps", e.dumps}, {"stack traces", traces}} {
-		t := &tally{name: k.name, foreign: map[string]int{}}
-		for name, b := range k.texts() {
-			if len(b) > 0 && (e.mine(hash(b)) || k.name != "base64 and hex dumps") {
-				e.judgeText(t, name, b)
-			}
-		}
-		out = append(out, t)
-		fmt.Fprintf(os.Stderr, "%-30s %9d lines in %6d files, %d alarms\n%s\n", t.name, t.lines, t.files, t.alarms, strings.Join(t.example, "\n"))
-	}
-	return out
-}
-
-// recordings are of programs on a terminal of their own.
-func (e *eval) recordings() map[string][]byte {
-	out := map[string][]byte{}
-	for _, c := range []string{
-		"ls -la --color=always /usr/bin", "top -b -n 3", "top -n 3 -d 0.2", "man -P cat bash", "apt-cache show bash coreutils", "dpkg -l", "git --no-pager -c color.ui=always log -p -5", "ps axf", "lsblk", "df -h", "nano --version", "vim -c 'sleep 300m' -c q /etc/services", "less -f /etc/services </dev/null", "tput longname; tput smso; tput sgr0; tput clear",
-		"dd if=/dev/zero of=/dev/null bs=1M count=3000 status=progress", "curl -# -o /dev/null file:///usr/bin/python3.11", "pv -f -L 20m /usr/bin/gdb >/dev/null", "rsync -a --progress --dry-run /usr/share/doc/ /tmp/nothing", "python3 -c \"import time,sys\nfor i in range(101): sys.stdout.write('\\r%3d%% [%-50s] \\u2588' % (i, '\\u2588'*(i//2)))\"",
-		"bash -c 'for i in $(seq 0 255); do printf \"\\e[38;5;${i}m%3d\\e[48;5;${i}m  \\e[0m \" $i; done'", "bash -c 'for i in $(seq 30); do printf \"\\e[%d;%dH*\" $i $i; done'", "tree -C /etc", "strace -f ls /", "ip -c addr", "gcc -fdiagnostics-color=always -c /etc/passwd -x c -o /dev/null", "find /etc -print0 | head -c 3000", "cat /proc/self/environ", "openssl s_client -help", "openssl ciphers -v",
-	} {
-		b, err := exec.Command("timeout", "20", "script", "-qefc", c, "/dev/null").Output()
-		if err == nil || len(b) > 0 {
-			out[c] = b
-		}
-	}
-	return out
-}
-
-// dumps are of programs, as people print them.
-func (e *eval) dumps() map[string][]byte {
-	out := map[string][]byte{}
-	for i, b := range e.found(60, func(string) bool { return true }, "/usr/bin") {
-		b = b[:min(len(b), 1<<19)]
-		out[fmt.Sprint("hex.Dump ", i)] = []byte(hex.Dump(b))
-		s := base64.StdEncoding.EncodeToString(b)
-		out[fmt.Sprint("base64 ", i)] = []byte(s + "\n")
-		var lines bytes.Buffer
-		for ; len(s) > 76; s = s[76:] {
-			lines.WriteString(s[:76] + "\n")
-		}
-		out[fmt.Sprint("base64 in lines ", i)] = lines.Bytes()
-		out[fmt.Sprint("quoted ", i)] = fmt.Appendf(nil, "%q\n%x\n%v\n", b[:min(len(b), 1<<16)], b[:min(len(b), 1<<16)], b[:min(len(b), 1<<14)])
-	}
-	return out
-}
-
-// traces are of programs that fail.
-func traces() map[string][]byte {
-	out := map[string][]byte{}
-	for _, c := range [][]string{
-		{"python3", "-c", "def f(n):\n  return f(n-1) if n else {}['größe']\nf(30)"},
-		{"node", "-e", "function f(n){return n?f(n-1):null.x} f(30)"},
-		{"ruby", "-e", "def f(n) n>0 ? f(n-1) : raise('größe') end; f(30)"},
-		{"perl", "-MCarp", "-e", "sub f { $_[0] ? f($_[0]-1) : confess 'gr\\x{f6}sse' } f(30)"},
-		{"php", "-r", "function f($n){ return $n ? f($n-1) : throw new Exception('größe'); } f(30);"},
-		{"bash", "-c", "set -x; for i in 1 2 3; do ls /nothing$i; done; kill -SEGV $$"},
-		{"gdb", "-batch", "-nx", "-ex", "run", "-ex", "bt full", "-ex", "info registers", "-ex", "x/200xb $sp", "-ex", "disassemble", "--args", "sh", "-c", "kill -ABRT $$"},
-	} {
-		b, _ := exec.Command("timeout", append([]string{"60"}, c...)...).CombinedOutput()
-		out[strings.Join(c, " ")] = b
-	}
-	return out
-}
-
-// packages of Debian that are text in many languages.
-var packages = strings.Fields(`manpages-ja manpages-cs manpages-da manpages-de manpages-es manpages-fr manpages-hu manpages-it manpages-nl manpages-pl manpages-pt-br
-manpages-ro manpages-ru manpages-sr manpages-sv manpages-uk manpages-vi manpages-zh manpages-tr manpages-mk manpages-ja-dev
-fortunes fortunes-zh fortunes-bg fortunes-br fortunes-cs fortunes-de fortunes-eo fortunes-es fortunes-ga fortunes-it fortunes-pl fortunes-ru
-hunspell-ar hunspell-be hunspell-bn hunspell-bo hunspell-dz hunspell-el hunspell-gu hunspell-he hunspell-hi hunspell-hu hunspell-is hunspell-kk hunspell-ko hunspell-lo
-hunspell-lt hunspell-lv hunspell-ml hunspell-mn hunspell-ne hunspell-ro hunspell-ru hunspell-si hunspell-sr hunspell-te hunspell-th hunspell-tr hunspell-uk hunspell-vi
-hunspell-de-de hunspell-fr-classical hunspell-es hunspell-pl hunspell-cs hunspell-sw
-wbulgarian wukrainian wpolish wngerman wfrench wbrazilian wdutch wdanish wfaroese wgaelic wcatalan wswedish wspanish witalian
-debian-reference-ja debian-reference-zh-cn debian-reference-zh-tw debian-reference-fr debian-reference-de debian-reference-en installation-guide-amd64
-maint-guide-ru maint-guide-vi maint-guide-ja linux-doc-6.1 postgresql-doc-15 debian-handbook python3-doc toilet-fonts vim-runtime emacs-common unicode-data`)
-
-// downloadText unpacks the packages into a folder, each into its own, unless they are there.
-func downloadText(dir string) error {
-	debs := filepath.Join(dir, ".debs")
-	if err := os.MkdirAll(debs, 0o755); err != nil {
-		return err
-	}
-	for _, p := range packages {
-		to := filepath.Join(dir, p)
-		if _, err := os.Stat(to); err == nil {
-			continue
-		}
-		cmd := exec.Command("apt-get", "download", "-q", p)
-		cmd.Dir = debs
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "download %s: %v: %.100s\n", p, err, out)
-			continue
-		}
-		found, _ := filepath.Glob(filepath.Join(debs, p+"_*.deb"))
-		if len(found) != 1 {
-			continue
-		}
-		if out, err := exec.Command("dpkg-deb", "-x", found[0], to).CombinedOutput(); err != nil {
-			return fmt.Errorf("unpack %s: %w: %s", p, err, out)
-		}
-		os.Remove(found[0])
-	}
-	return nil
 }
 
 func (e *eval) honestTable(all, old []*tally, skipped map[string]int) {

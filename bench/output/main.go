@@ -22,14 +22,13 @@ import (
 
 // eval is one run.
 type eval struct {
-	test     bool     // the half for judging, else the one for tuning
-	logs     []string // logs that garbage is mixed into, and which are judged as they are
-	text     []string // more folders of honest text
-	each     int      // pieces of each kind and length
-	show     int      // examples of each failure
-	noImages bool
-	dir      string // scratch
-	out      io.Writer
+	test bool     // the half for judging, else the one for tuning
+	logs []string // logs that garbage is mixed into, and which are judged as they are
+	text []string // more folders of honest text
+	each int      // pieces of each kind and length
+	show int      // examples of each failure
+	dir  string   // scratch
+	out  io.Writer
 }
 
 func main() {

@@ -1,0 +1,81 @@
+package output
+
+import "bytes"
+
+// margin is how much cheaper p is as garbage than as text, and how much of that is so because controls
+// are unusual in this stream.
+func (j *Judge) margin(p []byte) (margin, unusual int32) {
+	if bytes.Contains(p, []byte("\xef\xbf\xbd")) {
+		if controlled(p) {
+			return 2 * surely, 0
+		}
+		return -1, 0
+	}
+	extra := j.habit.extra(j.start)
+	if extra > 0 && meant(p, j.before.bytes()) {
+		extra = 0
+	}
+	garbage := asGarbage(p)
+	best := asUTF8(p, extra)
+	if best > garbage && !ascii(p) {
+		var cost [encodings]int32
+		best = cost[asText(p, j.before.last(), extra, &cost)]
+	}
+	return best - garbage, extra * max(0, int32(controls(p))-1)
+}
+
+// learn takes what is in the buffer, as far as it is text, for what is usual in this stream.
+func (j *Judge) learn() {
+	if j.odd == 0 {
+		return
+	}
+	p := j.buf[:j.odd]
+	garbage := j.span.on && j.span.end > j.start
+	if !garbage {
+		var cost [encodings]int32
+		if ascii(p) {
+			cost[0] = asUTF8(p, 0)
+			for e := range cost {
+				cost[e] = cost[0]
+			}
+		} else {
+			asText(p, j.before.last(), 0, &cost)
+		}
+		j.foreign.add(&cost, int64(j.odd), j.start)
+	}
+	if !garbage || j.unsure {
+		if n := controls(p); n > 0 {
+			j.habit.add(n, j.start+int64(j.odd))
+		}
+	}
+}
+
+// controls counts those that no text has.
+func controls(p []byte) (n int) {
+	for _, b := range p {
+		if class[b] == hard {
+			n++
+		}
+	}
+	return n
+}
+
+func ascii(p []byte) bool {
+	for _, b := range p {
+		if b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *foreignInMaking) add(cost *[encodings]int32, n, offset int64) {
+	if f.pieces == 0 {
+		f.offset = offset
+	}
+	f.pieces++
+	f.bytes += n
+	for e := range cost {
+		f.cost[e] += int64(cost[e])
+	}
+}
