@@ -211,6 +211,27 @@ func compareFrames(g, o []frame) (equal, named, equalBare, bare int, diffs []dif
 	return equal, named, equalBare, bare, diffs
 }
 
+// matrixText is docs/cores-gdb.md around the table.
+const matrixText = `# Backtraces beside gdb's
+
+Made by ` + "`go test ./internal/coredump -run TestAgainstGDB -matrix ../../docs/cores-gdb.md`" + `: real programs
+die, and ` + "`thread apply all bt`" + ` of gdb is compared with the backtraces that descry reads of the same cores, frame by
+frame: the address, and the function without parameters and template arguments. Signals and the addresses of faults were equal in all.
+Each stack is compared up to 60 frames. A frame counts as equal where both name the same function by another of libc's names for it
+(pause and __libc_pause).
+
+%s
+What differs, and why:
+
+- Rust's panic runtime: descry shows the linker's name (__rustc::rust_begin_unwind), gdb the one of the source (std::panicking::panic_handler).
+- A jump into data: gdb names the variable there as if it were a function; descry leaves it bare and says that it is data.
+- pthread_create and sem_wait by the name that is exported: gdb has __pthread_create_2_1 and __new_sem_wait.
+- Frames that only descry has: Go's runtime and interpreted or compiled JavaScript and Java, where gdb knows no unwind information, takes what
+  lies on the stack for frames and loses its way; musl's libc, which has no unwind information, where descry goes on by scanning and marks the frames as guesses.
+- "Frames that gdb cannot name" of a smashed stack are the bytes that overwrote it. descry ends there, says so, and scans on for what is left.
+- Functions that ended with a jump to another one (tail calls) have no frame; descry finds them by the code, gdb by DWARF.
+`
+
 func TestAgainstGDB(t *testing.T) {
 	gdb, err := exec.LookPath("gdb")
 	if err != nil {
@@ -241,7 +262,7 @@ func TestAgainstGDB(t *testing.T) {
 			if signal != int(c.Signal) || isFault(c.Signal) && c.Code > 0 && c.Code != siKernel && addr != c.FaultAddress {
 				t.Errorf("signal %d at %#x, gdb has %d at %#x", c.Signal, c.FaultAddress, signal, addr)
 			}
-			res := symbol.New(symbol.Options{MaxFrames: limit, LineTime: 5 * time.Second, MaxInflate: 256 << 20, AllLines: true})
+			res := symbol.New(symbol.Options{MaxFrames: limit, LineTime: 5 * time.Second, MaxInflate: 256 << 20, AllLines: true, TailCalls: true})
 			defer res.Close()
 			stacks, err := c.Backtraces(res, "", BacktraceOptions{Time: time.Minute})
 			if err != nil {
@@ -290,11 +311,11 @@ func TestAgainstGDB(t *testing.T) {
 	all.name = "all"
 	row(all)
 	t.Logf("\n%s", b.String())
-	if all.equal*100 < all.named*93 {
-		t.Errorf("%d of %d frames are as gdb has them: less than 93%%", all.equal, all.named)
+	if all.equal*100 < all.named*95 {
+		t.Errorf("%d of %d frames are as gdb has them: less than 95%%", all.equal, all.named)
 	}
 	if *matrix != "" {
-		if err := os.WriteFile(*matrix, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(*matrix, []byte(fmt.Sprintf(matrixText, b.String())), 0o644); err != nil {
 			t.Error(err)
 		}
 	}

@@ -53,6 +53,7 @@ const maxBinary = 4 << 30
 
 var (
 	errReplaced = errors.New("the file was replaced since it was mapped")
+	errShort    = errors.New("the file there now ends before its segments do")
 	errDeleted  = errors.New("the file was deleted")
 	errOther    = errors.New("the file there now has other content than the one that was mapped")
 )
@@ -145,6 +146,11 @@ func (mod *module) check(m *Mapping) error {
 		return fmt.Errorf("the file there now has build id %s, the one that was mapped %s", mod.id, m.BuildID)
 	case m.BuildID != "" && mod.id == "", (m.BuildID == "" || mod.id == "") && m.Head != "" && !strings.HasPrefix(string(mod.data[:min(len(mod.data), len(m.Head))]), m.Head):
 		return errOther
+	}
+	for _, s := range mod.img.loads {
+		if m.BuildID+m.Head != "" && mod.img.slice(s.off, s.filesz) == nil {
+			return errShort
+		}
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ func (u *unwinder) name() []Frame {
 		for k := range p {
 			p[k].PC, p[k].Guess = u.spots[i].pc, u.spots[i].guess
 			p[k].Signal = u.spots[i].signal && k == 0
+			p[k].Tail = u.spots[i].tail
 			if p[k].Module == "" && u.spots[i].m != nil {
 				p[k].Module = u.spots[i].m.Path
 			}

@@ -21,6 +21,9 @@ type Options struct {
 	// AllLines has files, lines and inlined functions looked up in libraries of a runtime (libc, libstdc++), too.
 	AllLines bool
 
+	// TailCalls adds functions that ended with a jump to another one, where the code shows them (amd64).
+	TailCalls bool
+
 	noTrampolines bool // for tests: signal frames by unwind information alone
 }
 
@@ -296,6 +299,11 @@ func (r *Resolver) Unwind(ctx *Context) Trace {
 	defer func() { r.put(u.refs()) }()
 	if err := r.guard(func() error { return u.run() }); err != nil {
 		u.stop(err.Error())
+	}
+	if r.opts.TailCalls {
+		if err := r.guard(func() error { u.tailCalls(); return nil }); err != nil {
+			u.notes = append(u.notes, err.Error())
+		}
 	}
 	t := Trace{By: u.by(), Truncated: u.truncated, Notes: u.notes}
 	t.Frames = u.name()

@@ -55,6 +55,7 @@ type Frame struct {
 	Line     int
 	Guess    bool // found by scanning the stack, or by unwinding from such a frame
 	Inlined  bool // has no frame of its own: its code is part of the next frame's function
+	Tail     bool // has no frame any more: it ended with a jump to the function before
 	Signal   bool // the kernel's signal frame: the frames after it were interrupted by the signal
 	runtime  bool // of a runtime, as its own tables say
 }

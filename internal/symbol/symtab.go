@@ -202,3 +202,7 @@ func TypeName(mangled string) string {
 	}
 	return mangled
 }
+
+func isColdName(name string) bool {
+	return strings.HasSuffix(name, ".cold") || strings.Contains(name, ".cold.")
+}

@@ -14,6 +14,7 @@ type spot struct {
 	guess  bool
 	signal bool // the kernel's signal frame
 	jump   bool // the caller's stack is another
+	tail   bool // it jumped to the function before, and has no frame any more
 	// sigpanic is runtime.sigpanic, which Go's signal handler makes the faulting instruction
 	// "call": the frame after it did not call, it faulted.
 	sigpanic bool
