@@ -11,6 +11,7 @@ import (
 
 	"github.com/descry-dev/descry/internal/agent"
 	"github.com/descry-dev/descry/internal/casebook"
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/report"
 	"github.com/descry-dev/descry/internal/run"
 	"github.com/descry-dev/descry/internal/version"
@@ -21,6 +22,7 @@ const exitFailed = 125
 
 func main() {
 	run.Reexec() // descry's own launcher and relay do not return from it; nothing may come before
+	coredump.Reexec()
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -88,7 +90,7 @@ out, and when the program dies it says why.`,
 		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`DIR` where cases are kept (or DESCRY_CASES)")
-	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), &cobra.Command{
+	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), coreCommand(s), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := fmt.Fprintln(stdout, "descry", version.String()); err != nil {
