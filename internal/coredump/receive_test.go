@@ -273,4 +273,3 @@ func TestReceiveNamespaces(t *testing.T) {
 		}
 	})
 }
-
