@@ -205,7 +205,7 @@ func (s *supervisor) stop(must bool) bool {
 		for _, l := range []*net.UnixListener{s.kernel, s.handler, s.control} {
 			l.SetDeadline(time.Now())
 		}
-		err = clearDir(s.dir)
+		clearDir(s.dir)
 	}
 	for _, r := range recorders {
 		r.say(message{Say: sayBye, Words: said})
