@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -37,4 +38,27 @@ func coreReceiveCommand() *cobra.Command {
 			return fmt.Errorf("core receive is for the kernel to start, with a core as its input")
 		},
 	}
+}
+
+// defaultCores is where cores are kept unless --core-dir says otherwise. Only root receives any.
+func defaultCores() string {
+	if dir := os.Getenv("DESCRY_CORES"); dir != "" {
+		return dir
+	}
+	return "/var/lib/descry/cores"
+}
+
+// checkCores says what is wrong with a run that was asked for cores.
+func checkCores(depth string) error {
+	switch coredump.Depth(depth) {
+	case "":
+		return nil
+	case coredump.None, coredump.Stacks, coredump.Full:
+	default:
+		return fmt.Errorf("run --cores=%s: it takes stacks, full or none", depth)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("run --cores needs root, which alone may set kernel.core_pattern: run it with sudo, or without --cores")
+	}
+	return nil
 }

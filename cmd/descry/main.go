@@ -58,6 +58,7 @@ type settings struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	cases          string // directory of the casebook
+	cores          string // directory of the cores
 	format         string
 }
 
@@ -90,6 +91,7 @@ out, and when the program dies it says why.`,
 		return fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`DIR` where cases are kept (or DESCRY_CASES)")
+	root.PersistentFlags().StringVar(&s.cores, "core-dir", defaultCores(), "`DIR` where cores are kept (or DESCRY_CORES)")
 	root.AddCommand(runCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), coreCommand(s), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -157,7 +159,10 @@ it descry samples /proc, and says what it cannot see.`,
 			if err := s.checkFormat(); err != nil {
 				return err
 			}
-			cfg.Command, cfg.Cases, cfg.Format = args, s.cases, s.format
+			if err := checkCores(cfg.Cores); err != nil {
+				return err
+			}
+			cfg.Command, cfg.Cases, cfg.Format, cfg.CoreDir = args, s.cases, s.format, s.cores
 			cfg.Stderr, cfg.Color, cfg.Width = s.terminal(os.Stderr, s.stderr)
 			if code := agent.Run(cfg); code != 0 {
 				return status(code)
@@ -172,6 +177,8 @@ it descry samples /proc, and says what it cannot see.`,
 	f.BoolVarP(&cfg.Quiet, "quiet", "q", false, "no warnings while the program runs")
 	f.StringVar(&cfg.Keep, "keep", "", "keep the recording in `DIR`, for descry judge DIR: readable after a crash of descry or the machine too")
 	f.BoolVarP(&cfg.TTY, "tty", "t", false, "give the program a terminal")
+	f.StringVar(&cfg.Cores, "cores", "", "receive the cores of the program's processes, and keep stacks, full or none of them (root; changes kernel.core_pattern meanwhile)")
+	f.Lookup("cores").NoOptDefVal = string(coredump.Stacks)
 	f.BoolVar(&cfg.NoProbes, "no-probes", false, "do not use eBPF; sample /proc only")
 	return cmd
 }

@@ -35,6 +35,7 @@ func (f *flight) land(res run.Result) {
 		f.set.Counts(f.observe)
 	}
 	f.groups.tell(true, f.observe)
+	f.waitCores()
 	f.lastSurroundings()
 	f.readOutput()
 	for i := range streams {
@@ -80,6 +81,7 @@ func holders(list []evidence.Holder) string {
 func (f *flight) explain(death *evidence.Death) {
 	c := f.caseOf(death)
 	tell := f.worthTelling(c)
+	c.Core = f.core(c.Death.PID)
 	if !tell && f.report == nil {
 		return
 	}

@@ -30,6 +30,8 @@ type RunConfig struct {
 	Quiet    bool   // no warnings and remarks while the program runs
 	NoProbes bool   // sample /proc only
 	Keep     string // directory of the recording; "": in memory
+	Cores    string // what is kept of the processes' cores: "none", "stacks", "full"; "": they are not received
+	CoreDir  string // where they are kept
 	Report   string // file for the case as JSON; "": none
 	Cases    string // directory of the casebook
 	Format   string // of the report: "text", "markdown", "json"
@@ -75,6 +77,15 @@ func (f *flight) fly() (code int, err error) {
 		defer close(loaded)
 		f.loadProbes()
 	}()
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		f.openCores()
+	}()
+	defer func() {
+		<-received
+		f.closeCores()
+	}()
 	leaf, noLeaf := run.NewLeaf()
 	if leaf != nil {
 		defer leaf.Close()
@@ -94,6 +105,8 @@ func (f *flight) fly() (code int, err error) {
 	}
 	defer cmd.Close()
 	f.attach(cmd, leaf, noLeaf)
+	<-received
+	f.followCores(leaf)
 	if err := cmd.Go(); err != nil {
 		return f.notStarted(err)
 	}

@@ -36,6 +36,8 @@ type flight struct {
 	maps    mapsBook
 	groups  groups
 	rec     *recorder.Recorder
+	cores   *cores // nil: none are received
+	noCores error  // why not, though it was asked for
 
 	refused seen
 	late    bool       // the kernel's last events did not come in time

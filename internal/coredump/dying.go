@@ -258,6 +258,9 @@ func (d *dying) inOurUserNamespace() bool {
 	return err == nil && err2 == nil && theirs == ours
 }
 
+// Within says whether process pid is root or came from it by fork, as far as parents still stand.
+func Within(pid, root int) bool { return within("/proc", pid, root) }
+
 // within says whether the process is pid or came from it by fork, as far as parents still stand.
 func within(proc string, pid, root int) bool {
 	var path []int

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
@@ -31,8 +33,7 @@ func Reexec() {
 		var o superviseOptions
 		err := json.Unmarshal([]byte(os.Args[2]), &o)
 		if err == nil {
-			// Whatever else was inherited is held open by nobody of ours.
-			unix.CloseRange(supervisorFDs, ^uint(0)>>33, 0)
+			closeInherited()
 			err = supervise(o, os.NewFile(supervisorFDs-1, "ready"))
 		}
 		finish(err)
@@ -43,6 +44,22 @@ func Reexec() {
 			err = f.passOn()
 		}
 		finish(err)
+	}
+}
+
+// closeInherited closes what else was inherited: a pipe's reader waits for its end. What the runtime has
+// opened for itself stays.
+func closeInherited() {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, f := range fds {
+		fd, err := strconv.Atoi(f.Name())
+		what, lerr := os.Readlink("/proc/self/fd/" + f.Name())
+		if err == nil && lerr == nil && fd >= supervisorFDs && !strings.HasPrefix(what, "anon_inode:[event") {
+			unix.Close(fd)
+		}
 	}
 }
 
