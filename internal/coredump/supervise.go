@@ -294,6 +294,7 @@ func (s *supervisor) follow(l link) {
 		return
 	}
 	s.recorders = append(s.recorders, r)
+	s.last = time.Time{}
 	close(s.came)
 	s.came = make(chan struct{})
 	s.mu.Unlock()

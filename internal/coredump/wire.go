@@ -52,7 +52,7 @@ const (
 	sayFormer    = "former"    // supervisor: not ours, do as before
 )
 
-const maxMessage = 4096
+const maxPacket = 4096
 
 // link is one end of a connection of packets. One goroutine may read while others write.
 type link struct{ *net.UnixConn }
@@ -71,7 +71,7 @@ func (l link) say(m message, files ...int) error {
 	if err != nil {
 		return err
 	}
-	if len(b) > maxMessage {
+	if len(b) > maxPacket {
 		return fmt.Errorf("a message of %d bytes is too long", len(b))
 	}
 	var rights []byte
@@ -85,7 +85,7 @@ func (l link) say(m message, files ...int) error {
 
 // hear waits for a message. A descriptor that came with it is the caller's.
 func (l link) hear() (m message, file *os.File, err error) {
-	b := make([]byte, maxMessage)
+	b := make([]byte, maxPacket)
 	oob := make([]byte, unix.CmsgSpace(4*4))
 	n, oobn, flags, _, err := l.ReadMsgUnix(b, oob)
 	if err == nil && n == 0 {
