@@ -144,10 +144,10 @@ func TestFormerFile(t *testing.T) {
 func TestFormerFileInside(t *testing.T) {
 	exe := sharedExe(t)
 	eachWay(t, func(t *testing.T, w Way) {
-		asBefore(t)
 		if err := writeSysctl("core_pattern", "/cores/%e.%p"); err != nil {
 			t.Fatal(err)
 		}
+		asBefore(t)
 		r := receive(t, InstallOptions{Way: w}, nil, nobodys)
 		root := openDir(t, 0)
 		for _, d := range []string{"cores", "proc", "dev"} {
@@ -167,7 +167,8 @@ func TestFormerFileInside(t *testing.T) {
 		v := newVictim(t, unix.SIGSEGV, 0, func(c *exec.Cmd) {
 			c.Path, c.Args, c.Dir = "/victim", []string{"/victim"}, "/"
 			c.SysProcAttr = &syscall.SysProcAttr{
-				Chroot: root, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
+				Credential: &syscall.Credential{NoSetGroups: true}, // root inside
+				Chroot:     root, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
 				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: nobody, Size: 1}},
 				GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: nobody, Size: 1}},
 			}

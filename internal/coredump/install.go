@@ -277,13 +277,13 @@ func repair(dir string) (words string, err error) {
 	switch {
 	case err == nil:
 		var w string
-		if s.Former, s.FormerLimit, w = truly(s.Former, s.FormerLimit); w != "" {
+		if s.Former, s.FormerLimit, w = truly(dir, s.Former, s.FormerLimit); w != "" {
 			all = append(all, w)
 		}
 	case dirOf(pattern) == dir:
 		s = &state{Ours: pattern, OursLimit: limit}
 		var w string
-		s.Former, s.FormerLimit, w = truly(pattern, limit)
+		s.Former, s.FormerLimit, w = truly(dir, pattern, limit)
 		all = append(all, w)
 	case errors.Is(err, os.ErrNotExist):
 		return "", clearDir(dir)

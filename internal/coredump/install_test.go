@@ -153,12 +153,12 @@ func TestRecorderKilled(t *testing.T) {
 	machineWide(t)
 	asBefore(t)
 	dir := testDir(t)
-	r := newRecording(t, dir, BestWay(), 0, "")
+	r := newRecording(t, dir, BestWay(), 0, "-")
 	pointedHere(t, dir, true)
 	r.Process.Kill()
 	pointedHere(t, dir, false)
 
-	r = newRecording(t, dir, BestWay(), 0, "")
+	r = newRecording(t, dir, BestWay(), 0, "-")
 	unix.Kill(r.Process.Pid, unix.SIGSTOP) // else it starts another one
 	unix.Kill(supervisorOf(t, dir), unix.SIGKILL)
 	r.Process.Kill()
@@ -194,7 +194,7 @@ func TestRecorderStopped(t *testing.T) {
 	machineWide(t)
 	asBefore(t)
 	dir := testDir(t)
-	r := newRecording(t, dir, BestWay(), 0, "")
+	r := newRecording(t, dir, BestWay(), 0, "-")
 	unix.Kill(r.Process.Pid, unix.SIGSTOP)
 	for i, most := range []time.Duration{answerTime + 3*time.Second, answerTime / 2} {
 		v := newVictim(t, unix.SIGSEGV, 0, nil)
@@ -254,7 +254,7 @@ func TestUninstallWhileServing(t *testing.T) {
 	machineWide(t)
 	asBefore(t)
 	dir := testDir(t)
-	r := newRecording(t, dir, BestWay(), 0, "")
+	r := newRecording(t, dir, BestWay(), 0, "-")
 	if words, err := Uninstall(dir); err != nil || words != "" {
 		t.Error(words, err)
 	}
@@ -276,7 +276,7 @@ func TestSeveralAtOnce(t *testing.T) {
 		v := newVictim(t, unix.SIGSEGV, 0, nil)
 		victims = append(victims, v)
 		starting.Go(func() {
-			r := newRecording(t, dir, BestWay(), v.pid, "")
+			r := newRecording(t, dir, BestWay(), v.pid, "-")
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, r)

@@ -68,8 +68,12 @@ func (i *Installed) Serve(ctx context.Context, o ServeOptions) error {
 		place: make(chan struct{}, o.Parallel), queue: make(chan struct{}, o.Parallel+maxWaiting),
 	}
 	i.mu.Lock()
-	i.serving = !i.closed
+	closed := i.closed
+	i.serving = !closed
 	i.mu.Unlock()
+	if closed {
+		return nil
+	}
 	defer s.taking.Wait()
 	defer s.over(farewell{dead: true})
 	for failed := 0; ; {

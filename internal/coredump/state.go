@@ -99,14 +99,15 @@ func living(dir string) bool {
 }
 
 // truly is what the machine had before any descry came that lives no more: a descry that was killed
-// with its supervisor leaves its own pattern behind. The words say of what could not be found.
-func truly(pattern, limit string) (former, formerLimit, words string) {
+// with its supervisor leaves its own pattern behind. own is a directory whose supervisor does not live, or
+// is this process. The words say of what could not be found.
+func truly(own, pattern, limit string) (former, formerLimit, words string) {
 	for range 8 {
 		dir := dirOf(pattern)
 		if dir == "" {
 			return pattern, limit, ""
 		}
-		if living(dir) {
+		if dir != own && living(dir) {
 			return pattern, limit, ""
 		}
 		s, err := readState(dir)
@@ -133,7 +134,7 @@ func install(dir, pattern string) (s *state, words string, err error) {
 		return nil, "", err
 	}
 	s = &state{Ours: pattern, At: time.Now().UTC(), PID: os.Getpid()}
-	s.Former, s.FormerLimit, words = truly(now, limit)
+	s.Former, s.FormerLimit, words = truly(dir, now, limit)
 	if old, err := readState(dir); err == nil && old.Ours != now && old.OursLimit == limit {
 		s.FormerLimit = old.FormerLimit // it was killed between the two changes
 	}
