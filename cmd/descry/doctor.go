@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/probe"
 	"github.com/descry-dev/descry/internal/run"
 	"github.com/descry-dev/descry/internal/version"
@@ -68,7 +69,24 @@ func examine() ([]checkup, error) {
 	} else {
 		c.By, c.Missing = "", noLeaf
 	}
-	return append(found, c), err
+	return append(found, c, examineCores(coredump.Inspect(""))), err
+}
+
+// examineCores says how cores come, with --cores.
+func examineCores(in coredump.Inspection) checkup {
+	c := checkup{Name: "core dumps", Cost: "run --cores keeps none"}
+	switch {
+	case in.LeftOver:
+		c.Missing = fmt.Sprintf("core_pattern is %q, which a descry has left that was killed: `descry core uninstall`, or the next run --cores, puts back what was there", in.Pattern)
+		c.Cost = "the cores of all programs of this machine are lost"
+	case in.CanNot != nil:
+		c.Missing = in.CanNot.Error()
+	case in.Living:
+		c.Active, c.By = true, fmt.Sprintf("%s; descry receives them now, before it core_pattern was %q", in.Way.By(), in.Former)
+	default:
+		c.Active, c.By = true, fmt.Sprintf("%s, with --cores; core_pattern is %q", in.Way.By(), in.Pattern)
+	}
+	return c
 }
 
 func (s *settings) showDoctor(found []checkup, none error) error {

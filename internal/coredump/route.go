@@ -169,69 +169,6 @@ func (s *supervisor) route(o *offered) {
 	s.former(o)
 }
 
-// offer asks a recorder whether the process is its.
-func (r *recorder) offer(o *offered) bool {
-	answer := make(chan bool, 1)
-	r.mu.Lock()
-	if r.gone || r.silent {
-		r.mu.Unlock()
-		return false
-	}
-	r.answers[o.id] = answer
-	r.mu.Unlock()
-	m := message{Say: sayOffer, ID: o.id, PID: o.PID, TID: o.TID, Signal: o.Signal, At: o.At.UnixNano()}
-	var files []int
-	if o.pidfd != nil {
-		files = append(files, int(o.pidfd.Fd()))
-	}
-	if err := r.say(m, files...); err != nil {
-		return false
-	}
-	select {
-	case mine := <-answer: // false where it is closed
-		return mine
-	case <-time.After(answerTime):
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.silent = true
-		delete(r.answers, o.id)
-		return false
-	}
-}
-
-// take gives the dump to a recorder, and waits until that is done, or too slow, or gone. It says false
-// where the recorder did not get it.
-func (r *recorder) take(o *offered) bool {
-	over := make(chan struct{})
-	r.mu.Lock()
-	gone := r.gone
-	if !gone {
-		r.taken[o.id] = over
-	}
-	r.mu.Unlock()
-	if gone {
-		return false
-	}
-	defer func() {
-		r.mu.Lock()
-		delete(r.taken, o.id)
-		r.mu.Unlock()
-	}()
-	if err := o.start(); err != nil {
-		return true // the kernel has given up
-	}
-	var err error
-	o.stream.control(func(fd int) { err = r.say(message{Say: sayTake, ID: o.id}, fd) })
-	if err != nil {
-		return false
-	}
-	select {
-	case <-over:
-	case <-time.After(r.bound + time.Second): // it should have given up by itself
-	}
-	return true
-}
-
 // The protocol of WayRequest: include/uapi/linux/coredump.h.
 const (
 	coreByKernel = 1 << 0 // the kernel writes the core

@@ -224,20 +224,6 @@ func (s *supervisor) stop(must bool) bool {
 	return true
 }
 
-// recorder is a descry that records processes whose cores it wants.
-type recorder struct {
-	link
-	pid    int
-	linger time.Duration
-	bound  time.Duration
-
-	mu      sync.Mutex
-	answers map[uint64]chan bool
-	taken   map[uint64]chan struct{} // that it was given and has not done with
-	silent  bool                     // it has not answered in time
-	gone    bool
-}
-
 func (s *supervisor) acceptRecorders() {
 	for {
 		c, err := s.control.AcceptUnix()
@@ -300,10 +286,15 @@ func (s *supervisor) follow(l link) {
 	s.mu.Unlock()
 	r.say(message{Say: sayWelcome, Way: s.way, Former: s.started.Former})
 	left := r.listen()
-	s.forget(r, left)
-	if left {
-		s.farewell(l)
+	if !left {
+		s.forget(r, false)
+		return
 	}
+	s.pending.Go(func() { // the supervisor ends after it
+		s.forget(r, true)
+		s.farewell(l)
+	})
+	l.hear() // until the other side has closed
 }
 
 // farewell tells who leaves what there is to say: at once where others stay, or once core_pattern is
@@ -326,45 +317,17 @@ func (s *supervisor) farewell(l link) {
 
 // uninstall ends the supervisor, whoever wants cores.
 func (s *supervisor) uninstall(l link) {
+	s.pending.Go(func() {
+		<-s.over
+		s.farewell(l)
+	})
 	s.mu.Lock()
 	if !s.told {
 		s.told = true
 		close(s.end)
 	}
 	s.mu.Unlock()
-	<-s.over
-	s.farewell(l)
-}
-
-// listen returns when the recorder is gone; left says whether it said so.
-func (r *recorder) listen() (left bool) {
-	for {
-		m, f, err := r.hear()
-		if f != nil {
-			f.Close()
-		}
-		if err != nil {
-			return false
-		}
-		r.mu.Lock()
-		r.silent = false
-		switch m.Say {
-		case sayAnswer:
-			if c := r.answers[m.ID]; c != nil {
-				c <- m.Mine
-				delete(r.answers, m.ID)
-			}
-		case sayDone:
-			if c := r.taken[m.ID]; c != nil {
-				close(c)
-				delete(r.taken, m.ID)
-			}
-		}
-		r.mu.Unlock()
-		if m.Say == sayLeave {
-			return true
-		}
-	}
+	l.hear()
 }
 
 // forget frees the processes whose dumps the recorder has not finished.
