@@ -100,6 +100,14 @@ func maskValues(b []byte) (n int) {
 
 func printable(c byte) bool { return c >= 0x20 && c < 0x7f || c == '\t' || c == '\n' || c == '\r' }
 
+// The longest secrets that are looked for; text that announces one in every line stays cheap.
+const (
+	longestKey   = 16 << 10
+	longestURL   = 512
+	longestValue = 1024
+	longestWeak  = 256 // where the name tells little
+)
+
 // leastRun is the length of text that is looked at.
 const leastRun = 8
 
@@ -176,12 +184,18 @@ func isWord(c byte) bool {
 }
 
 // isValue says what an unquoted value is made of.
-func isValue(c byte) bool {
-	return c > ' ' && c < 0x7f && !strings.ContainsRune("\"'`<>,;&)}]", rune(c))
-}
+func isValue(c byte) bool { return valueBytes[c] }
+
+var valueBytes = func() (set [256]bool) {
+	for c := byte('!'); c < 0x7f; c++ {
+		set[c] = strings.IndexByte("\"'`<>,;&)}]", c) < 0
+	}
+	return set
+}()
 
 // privateKey takes all between the lines of a PEM private key.
 func privateKey(t []byte, at int) (start, end int) {
+	t = t[:min(len(t), longestKey)]
 	line := bytes.Index(t[5:], []byte("-----"))
 	if line < 0 || line > 60 || !bytes.Contains(t[:5+line], []byte("PRIVATE KEY")) {
 		return 0, 0
@@ -197,6 +211,7 @@ func privateKey(t []byte, at int) (start, end int) {
 // urlPassword takes what stands between a user's name and the host.
 func urlPassword(t []byte, at int) (start, end int) {
 	colon := 0
+	t = t[:min(len(t), longestURL)]
 	for k := 3; k < len(t) && isValue(t[k]) && t[k] != '/' && t[k] != '?'; k++ {
 		switch t[k] {
 		case ':':
@@ -241,6 +256,9 @@ func knownToken(t []byte, n int) (start, end int) {
 func namedValue(t []byte, n int) (start, end int) {
 	name := t[:n]
 	told, scheme := strength(name), false
+	if t = t[:min(len(t), n+longestValue)]; told == weakName {
+		t = t[:min(len(t), n+longestWeak)]
+	}
 	if told == noName || told == weakName && (equalFold(name, "bearer")) {
 		scheme = equalFold(name, "bearer") || equalFold(name, "basic")
 		if !scheme {
@@ -267,6 +285,9 @@ func namedValue(t []byte, n int) (start, end int) {
 	if sign == 0 && !(scheme && k > n) {
 		return 0, 0
 	}
+	if k == len(t) || strings.IndexByte("%${*", t[k]) >= 0 {
+		return 0, 0 // to be filled in, or masked already
+	}
 	end = k
 	quoted := k > n && (t[k-1] == '"' || t[k-1] == '\'')
 	for end < len(t) && (isValue(t[end]) || quoted && t[end] != t[k-1] && t[end] >= ' ') {
@@ -292,7 +313,7 @@ func namedValue(t []byte, n int) (start, end int) {
 		}
 		v = t[k:end]
 	}
-	if len(v) < least || v[0] == '%' || v[0] == '$' || v[0] == '{' || v[0] == Mask || scheme && !looksRandom(v) && len(v) < 16 {
+	if len(v) < least || v[0] == Mask || scheme && !looksRandom(v) && len(v) < 16 {
 		return 0, 0
 	}
 	if told == weakName && !scheme && !(len(v) >= 16 && looksRandom(v)) {
