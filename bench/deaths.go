@@ -35,6 +35,17 @@ func play(args []string) {
 	case "play-panic":
 		var list []int
 		fmt.Println(list[len(args)])
+	case "play-hand":
+		playHand(args[1], args[2])
+	case "play-keep":
+		if err := playKeep(args[1], args[2], args[3]); err != nil {
+			fail("%v", err)
+		}
+	case "play-core":
+		n, _ := strconv.Atoi(args[1])
+		if err := playCore(n); err != nil {
+			fail("%v", err)
+		}
 	case "play-wait": // until standard input ends
 		io.Copy(io.Discard, os.Stdin)
 	case "play-storm": // two threads are refused descriptors as fast as they can; then waits

@@ -2,7 +2,7 @@
 // alternating within one run. It needs root, and redis-server, redis-benchmark, nginx, wrk and bpftrace
 // from Debian; a measurement whose program is missing says so.
 //
-//	make bench                       everything, about 7 minutes
+//	make bench                       everything, about 12 minutes
 //	go run ./bench -only redis -runs 9
 package main
 
@@ -31,6 +31,7 @@ var all = []bench{
 	{"storm", nil, storm},
 	{"redis", []string{"redis-server", "redis-benchmark", "bpftrace"}, redis},
 	{"nginx", []string{"nginx", "wrk", "bpftrace"}, nginx},
+	{"cores", []string{"gzip", "zstd"}, cores},
 }
 
 // lab is what the measurements share.
@@ -47,7 +48,7 @@ func main() {
 		play(os.Args[1:])
 		return
 	}
-	only := flag.String("only", "", "comma-separated `names`: start, verdict, memory, storm, redis, nginx")
+	only := flag.String("only", "", "comma-separated `names`: start, verdict, memory, storm, redis, nginx, cores")
 	runs := flag.Int("runs", 9, "how often redis and nginx are measured each way")
 	storms := flag.Int64("storm", 10_000_000, "refusals in a storm")
 	descry := flag.String("descry", "bin/descry", "the command")

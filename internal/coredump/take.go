@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Take keeps d by the store's policy and ends the dump. What could not be kept as deep as it was
@@ -24,6 +27,7 @@ func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
 	// Closing makes a read return that waits for a kernel that writes nothing.
 	defer context.AfterFunc(ctx, func() { d.Core.Close() })()
 
+	widen(d.Core)
 	t := &taking{
 		s: s, d: d, from: time.Now(),
 		e: &Entry{ID: newID(at), At: at.UTC(), PID: d.PID, TID: d.TID, Signal: d.Signal, Asked: s.policy.Keep, Kept: None},
@@ -40,6 +44,19 @@ func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
 		return nil, fmt.Errorf("keep the core of process %d: %w", d.PID, err)
 	}
 	return t.e, nil
+}
+
+// widen makes a pipe that the kernel writes a core to as large as it may be: fewer turns between the two.
+func widen(core io.Reader) {
+	f, ok := core.(interface {
+		SyscallConn() (syscall.RawConn, error)
+	})
+	if !ok {
+		return
+	}
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) }) //nolint:errcheck // it is no pipe
+	}
 }
 
 // taking is one Take under way.
