@@ -147,6 +147,9 @@ type look struct {
 func (k *look) agree(all []token) int {
 	n := 0
 	for n < k.n && n < len(all) && k.all[n].fits(&all[n]) {
+		if t := &k.all[n]; k.lines >= 2*learned && n < k.core && t.class == digits && t.min == t.max && all[n].min != t.min {
+			break // it is not for one torn line to change what is known
+		}
 		n++
 	}
 	return n

@@ -57,9 +57,9 @@ type tally struct {
 	headed  int64 // that begin as usual
 	orphans int64 // that do not, and are not empty
 	empty   int64
-	quotes  int64 // looks within lines that tell nothing
-	open    int64 // objects that end with something else
-	pairs   int64 // looks within lines that tell nothing by themselves, but what follows begins as no line does
+	quotes  [2]int64 // looks within lines that tell nothing: behind a letter or digit, behind another sign
+	open    int64    // objects that end with something else
+	pairs   int64    // looks within lines that tell nothing by themselves, but what follows begins as no line does
 	torn    int64
 	sure    int64 // of these, found without knowing that there are others
 	seam    uint32
@@ -451,11 +451,14 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 		return dst
 	}
 	t.on = false
-	usual := l.quotes
-	if t.kind == CutShort {
-		usual = l.open
+	usual := &l.quotes[0]
+	if t.weak {
+		usual = &l.quotes[1]
 	}
-	cost := t.bits + min(12, log2((l.headed+2)/(usual+1)))
+	if t.kind == CutShort {
+		usual = &l.open
+	}
+	cost := t.bits + min(12, log2((l.headed+2)/(*usual+1)))
 	need := tornBits
 	if l.sure >= 3 {
 		need = max(8, log2(l.headed/l.sure)+2)
@@ -481,12 +484,10 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 		l.seam, l.habit = seam, 0
 	}
 	if cost < need || l.habit >= 3 {
-		if t.kind == CutShort {
-			l.open++
-		} else if paired {
+		if paired {
 			l.pairs++
 		} else {
-			l.quotes++
+			*usual++
 		}
 		return dst
 	}
