@@ -53,6 +53,10 @@ With --follow it goes on when it has read all, until it is interrupted, and tell
 may be rotated, cut, compressed and deleted meanwhile; in a directory all logs are followed, also those that come
 later, and those of directories in it. With --position it goes on where the last call with that file ended.
 
+Torn lines (another line begins inside, or the end is missing) are told where the lines of a log begin alike, with
+a date or as JSON. In text form the first ten of a file are shown and all counted. They are found by what is usual
+in that log, so they change the exit code, and stand in the JSON form, only with --torn. --follow leaves them out.
+
 It exits with 1 when something was found, 0 when nothing was, 2 when a file could not be read.`,
 		Example: `  descry logcheck app.log app.log.1.gz
   descry logcheck --follow --position /var/lib/descry/logs /var/log/pods`,
@@ -63,6 +67,10 @@ It exits with 1 when something was found, 0 when nothing was, 2 when a file coul
 			}
 			if position != "" && !follow {
 				fmt.Fprintln(s.stderr, "descry: logcheck: --position needs --follow")
+				return status(checkFailed)
+			}
+			if s.torn && follow {
+				fmt.Fprintln(s.stderr, "descry: logcheck: --torn does not go with --follow")
 				return status(checkFailed)
 			}
 			if follow {
@@ -90,6 +98,7 @@ It exits with 1 when something was found, 0 when nothing was, 2 when a file coul
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&s.torn, "torn", false, "torn lines count as found: exit with 1, an object each in JSON")
 	cmd.Flags().StringVarP(&format, "output", "o", format, "form: text, or json with one object a span")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted; directories are followed too")
 	cmd.Flags().StringVar(&position, "position", "", "`file` that keeps where it goes on, with --follow")
@@ -117,14 +126,15 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 		return false, fmt.Errorf("check %s: %w", shown, err)
 	}
 	write := errors.New("write what was found")
-	sum, err := output.Check(unpacked, func(f output.Found) error {
+	tears := &tornLines{s: s, shown: shown, format: format, clear: bar.clear, failed: write}
+	sum, err := output.CheckLines(unpacked, func(f output.Found) error {
 		bar.clear()
 		err := s.writeFound(shown, f, format, false)
 		if err != nil {
 			return fmt.Errorf("%w: %w", write, err)
 		}
 		return nil
-	})
+	}, tears.tell)
 	bar.clear()
 	switch {
 	case errors.Is(err, write):
@@ -139,7 +149,7 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 			}
 		}
 	}
-	return sum.Spans > 0, nil
+	return sum.Spans > 0 || s.torn && sum.Torn > 0, tears.end(sum.Torn)
 }
 
 // writeFound writes a span, at once.

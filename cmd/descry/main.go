@@ -60,6 +60,7 @@ type settings struct {
 	cases          string // directory of the casebook
 	cores          string // directory of the cores
 	format         string
+	torn           bool // torn lines count as found
 }
 
 func command(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {

@@ -20,6 +20,7 @@ type Summary struct {
 	Bytes   int64
 	Lines   int64
 	Spans   int64
+	Torn    int64     // lines that are torn, if these were asked for
 	Foreign []Foreign // by stream, where text is in another encoding than UTF-8; Offset as Found.Offset
 }
 
@@ -28,6 +29,12 @@ const readSize = 256 << 10
 // Check judges a log to its end and hands on what is no text, in order of where it ends. It takes
 // bounded memory, whatever is in it. An error of found ends it and is returned, and so is the reader's.
 func Check(r io.Reader, found func(Found) error) (Summary, error) {
+	return CheckLines(r, found, nil)
+}
+
+// CheckLines does as Check, and also hands on torn lines, each when the next line of its stream has been read.
+// An error of torn ends it as well. With torn nil it is Check.
+func CheckLines(r io.Reader, found func(Found) error, torn func(FoundTorn) error) (Summary, error) {
 	in := bufio.NewReaderSize(r, readSize)
 	var s Summary
 	for n, sure := 64, false; !sure; n *= 2 {
@@ -38,10 +45,21 @@ func Check(r io.Reader, found func(Found) error) (Summary, error) {
 		s.Form, sure = formOf(start, err == io.EOF)
 		sure = sure || 2*n > readSize
 	}
-	if s.Form == Raw {
-		return s, checkRaw(in, &s, found)
+	var t *tornFinder
+	if torn != nil {
+		t = &tornFinder{tell: torn, form: s.Form}
 	}
-	return s, checkLines(in, &s, found)
+	var err error
+	if s.Form == Raw {
+		err = checkRaw(in, &s, found, t)
+	} else {
+		err = checkLines(in, &s, found, t)
+	}
+	if err == nil {
+		err = t.end()
+	}
+	s.Torn = t.count()
+	return s, err
 }
 
 // place is where a part of a stream stands in the file.
@@ -130,7 +148,7 @@ func (s *Summary) end(p *places, stream string, found func(Found) error) error {
 	return nil
 }
 
-func checkRaw(in io.Reader, s *Summary, found func(Found) error) error {
+func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn *tornFinder) error {
 	var j Judge
 	var spans []Span
 	buf := make([]byte, 2*block+readSize)
@@ -158,6 +176,9 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error) error {
 		s.Bytes += int64(n)
 		spans = j.Write(spans[:0], buf[kept:kept+n])
 		if err := tell(); err != nil {
+			return err
+		}
+		if err := torn.take(0, buf[kept:kept+n], place{line: 1}); err != nil {
 			return err
 		}
 		s.Lines += int64(bytes.Count(buf[kept:kept+n], []byte("\n")))
@@ -193,7 +214,7 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error) error {
 }
 
 // checkLines reads CRI's and Docker's form.
-func checkLines(in *bufio.Reader, s *Summary, found func(Found) error) error {
+func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn *tornFinder) error {
 	streams := [2]*places{{foreign: -1}, {foreign: -1}}
 	names := [2]string{"stdout", "stderr"}
 	var spans []Span
@@ -226,6 +247,9 @@ func checkLines(in *bufio.Reader, s *Summary, found func(Found) error) error {
 				return err
 			}
 			if !zeros {
+				if err := torn.take(e.stream, e.text, place{file: s.Bytes + int64(e.skip), line: s.Lines + 1}); err != nil {
+					return err
+				}
 				s.Lines++
 			}
 			s.Bytes += int64(n)
