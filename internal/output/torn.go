@@ -120,6 +120,7 @@ func (l *Lines) Write(dst []Torn, p []byte) []Torn {
 				l.line = lineInPieces{on: true}
 				dst = l.piece(dst, p[:nl], true)
 				l.end(p[:nl])
+				l.line.on = false
 			}
 			l.pos += int64(nl) + 1
 			p = p[nl+1:]
