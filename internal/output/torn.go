@@ -59,7 +59,6 @@ type tally struct {
 	empty   int64
 	quotes  [2]int64 // looks within lines that tell nothing: behind a letter or digit, behind another sign
 	open    int64    // objects that end with something else
-	pairs   int64    // looks within lines that tell nothing by themselves, but what follows begins as no line does
 	torn    int64
 	sure    int64 // of these, found without knowing that there are others
 	seam    uint32
@@ -103,8 +102,9 @@ type tear struct {
 	bits   int
 	weak   bool // found behind a blank or a quote
 	broken bool // the line has no end, or not even a whole beginning
-	raw    [behind + 48]byte
+	raw    [behind + headMost]byte
 	n, cut int // bytes of raw, and of these before the break
+	tokens int // of the line before the break, 0: too many
 }
 
 // Count is the number of lines that have ended, and of those that are torn.
@@ -147,7 +147,7 @@ func (l *Lines) Flush(dst []Torn) []Torn {
 		}
 		l.pos += n
 	}
-	dst = l.resolve(dst, atEnd)
+	dst = l.resolve(dst, atEnd, nil)
 	l.line, l.kept = lineInPieces{}, 0
 	return dst
 }
@@ -380,8 +380,12 @@ func (l *Lines) place(p []byte, s, x int) bool {
 	t := &l.pend
 	*t = tear{on: true, kind: Glued, offset: l.pos, at: at, line: l.lines + 1, bits: max(cost, 0), weak: cost < sentenceBits, broken: k.json || l.line.look < 0}
 	before := min(s, 24)
-	t.n = copy(t.raw[:], p[s-before:min(len(p), s+48)])
+	t.n = copy(t.raw[:], p[s-before:min(len(p), s+headMost)])
 	t.cut = before
+	if at <= int64(min(len(head), headMost)) {
+		var all [tokensMost]token
+		t.tokens = tokens(head[:at], true, &all) % tokensMost
+	}
 	return true
 }
 
@@ -445,8 +449,8 @@ const (
 	atEnd
 )
 
-// resolve decides about the place that awaits what follows it.
-func (l *Lines) resolve(dst []Torn, next int) []Torn {
+// resolve decides about the place that awaits what follows it; p is the start of a line that begins as none does.
+func (l *Lines) resolve(dst []Torn, next int, p []byte) []Torn {
 	t := &l.pend
 	if !t.on {
 		return dst
@@ -459,20 +463,19 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 	if t.kind == CutShort {
 		usual = &l.open
 	}
-	cost := t.bits + min(12, log2((l.headed+2)/(*usual+1)))
+	cost := t.bits + min(8, log2((l.headed+2)/(*usual+1)))
 	need := tornBits
-	if l.sure >= 3 {
-		need = max(8, log2(l.headed/l.sure)+2)
+	if !t.weak {
+		cost = t.bits + min(12, log2((l.headed+2)/(*usual+1)))
+		if l.sure >= 3 {
+			need = max(8, log2(l.headed/l.sure)+2)
+		}
 	}
 	switch next {
 	case atOrphan:
-		cost += min(12, log2((l.headed+2)/(l.orphans+1)))
+		cost += min(8, log2((l.headed+2)/(l.orphans+1))) + t.joined(p)
 	case atEmpty:
-		cost += min(12, log2((l.headed+2)/(l.empty+1)))
-	}
-	paired := (next == atOrphan || next == atEmpty) && l.orphans+l.empty <= l.headed/64
-	if paired {
-		cost += min(6, 2*int(l.pairs))
+		cost += min(8, log2((l.headed+2)/(l.empty+1)))
 	}
 	if (next == atOrphan || next == atEmpty) && t.kind == Glued {
 		t.kind = Interleaved
@@ -485,18 +488,44 @@ func (l *Lines) resolve(dst []Torn, next int) []Torn {
 		l.seam, l.habit = seam, 0
 	}
 	if cost < need || l.habit >= 3 {
-		if paired {
-			l.pairs++
-		} else {
-			*usual++
-		}
+		*usual++
 		return dst
 	}
 	l.torn++
 	if !t.weak {
 		l.sure++
 	}
-	return append(dst, Torn{t.kind, t.offset, t.length, t.at, t.line, around(t.raw[:t.n], t.cut)})
+	return append(dst, Torn{t.kind, t.offset, t.length, t.at, t.line, around(t.raw[:min(t.n, t.cut+48)], t.cut)})
+}
+
+// joined is how well a line that begins as none does fits behind the part before the break: as it goes
+// on in the line that begins there. In bits.
+func (t *tear) joined(rest []byte) int {
+	if t.tokens == 0 {
+		return 0
+	}
+	var a, b [tokensMost]token
+	whole := t.raw[t.cut:t.n]
+	n, m := tokens(whole, len(whole) < headMost, &a), tokens(rest, len(rest) < headMost, &b)
+	sum := 0
+	for i := t.tokens; i < n && i-t.tokens < m; i++ {
+		x, y := &a[i], &b[i-t.tokens]
+		if !x.fits(y) || x.class == word && (x.text != y.text || x.min != y.min) {
+			break
+		}
+		switch x.class {
+		case word:
+			sum += 6
+		case blanks:
+			sum++
+		default:
+			sum += 3
+		}
+	}
+	if sum < 12 {
+		return 0
+	}
+	return 12
 }
 
 // hashOf tells apart texts before a break, with all digits alike.
@@ -548,7 +577,7 @@ func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
 	}
 	l.line.look = -1
 	if len(p0) == 0 {
-		dst = l.resolve(dst, atEmpty)
+		dst = l.resolve(dst, atEmpty, nil)
 		l.empty++
 		return dst
 	}
@@ -558,13 +587,13 @@ func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
 	}
 	switch {
 	case x >= 0:
-		dst = l.resolve(dst, atUsual)
+		dst = l.resolve(dst, atUsual, nil)
 		l.headed++
 	default:
 		if !l.pend.on { // else it is the rest of a torn line
 			l.orphans++
 		}
-		dst = l.resolve(dst, atOrphan)
+		dst = l.resolve(dst, atOrphan, p0)
 	}
 	return dst
 }

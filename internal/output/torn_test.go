@@ -191,3 +191,21 @@ func BenchmarkJudgeAndTorn(b *testing.B) {
 		}
 	})
 }
+
+// FuzzTorn: any bytes in any chunking give the same as one chunk.
+func FuzzTorn(f *testing.F) {
+	for seed := range int64(8) {
+		f.Add(damaged(seed), seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, seed int64) {
+		want := torn(b)
+		if got := chunked(b, seed); !reflect.DeepEqual(got, want) {
+			t.Fatalf("in pieces %+v, whole %+v", got, want)
+		}
+		for _, x := range want {
+			if x.Offset < 0 || x.At < 0 || x.At > x.Length || x.Offset+x.Length > int64(len(b)) || strings.ContainsAny(x.Preview, "\n\r\x1b\x00") {
+				t.Fatalf("%+v", x)
+			}
+		}
+	})
+}
