@@ -1,13 +1,13 @@
 // Three processes write JSON lines to one pipe, some longer than a pipe takes at once. Then exit code 3.
 const { fork } = require('child_process');
 if (process.argv[2]) {
-  const long = 'order '.repeat(1500);
+  const long = 'order '.repeat(20000);
   let i = 0;
   (function some() {
     for (let k = 0; k < 100; k++, i++) {
-      console.log(JSON.stringify({ time: new Date().toISOString(), level: 'info', worker: process.argv[2], msg: 'handled ' + i, body: i % 3 ? '' : long }));
+      console.log(JSON.stringify({ time: new Date().toISOString(), level: 'info', worker: process.argv[2], msg: 'handled ' + i, body: i % 20 ? '' : long }));
     }
-    if (i < 2000) setImmediate(some);
+    if (i < 800) setImmediate(some);
   })();
 } else {
   let left = 3;
