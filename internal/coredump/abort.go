@@ -37,6 +37,19 @@ func (m *meaning) abort() {
 			m.Text += ", from " + f
 		}
 	}
+	m.Text += m.interrupted()
+}
+
+// interrupted says what a signal handler that ended the process had interrupted: the culprit of a program that
+// catches its own faults.
+func (m *meaning) interrupted() string {
+	if m.stack == nil {
+		return ""
+	}
+	if f := m.stack.Interrupted(); f != nil {
+		return "; it was in the handler of a signal that had interrupted " + frameName(f)
+	}
+	return ""
 }
 
 // aborter is the innermost own function of the backtrace.

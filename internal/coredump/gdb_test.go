@@ -49,6 +49,15 @@ func gdbBacktraces(t *testing.T, gdb, prog, core string, limit int) (threads []g
 	if err != nil {
 		t.Fatalf("gdb: %v: %s", err, errs.String())
 	}
+	threads, signal, addr = parseGDB(out)
+	if len(threads) == 0 {
+		t.Fatalf("gdb found no thread:\n%s\n%s", out, errs.String())
+	}
+	return threads, signal, addr
+}
+
+// parseGDB reads what gdbBacktraces had gdb print.
+func parseGDB(out []byte) (threads []gdbThread, signal int, addr uint64) {
 	s := bufio.NewScanner(bytes.NewReader(out))
 	s.Buffer(nil, 1<<20)
 	for s.Scan() {
@@ -69,9 +78,6 @@ func gdbBacktraces(t *testing.T, gdb, prog, core string, limit int) (threads []g
 		} else if rest, ok := strings.CutPrefix(line, "SIGNAL "); ok {
 			fmt.Sscanf(rest, "%d %v", &signal, &addr) //nolint:errcheck // a core without siginfo
 		}
-	}
-	if len(threads) == 0 {
-		t.Fatalf("gdb found no thread:\n%s\n%s", out, errs.String())
 	}
 	return threads, signal, addr
 }

@@ -85,9 +85,7 @@ func (m *meaning) sent() {
 	switch c := m.c; {
 	case c.Sender != 0 && c.Sender == c.PID:
 		m.Fault, m.Text = evidence.CoreAborted, fmt.Sprintf("the process sent %v to itself", c.Signal)
-		if isFault(c.Signal) {
-			m.Text += ", as a handler does that has done its work: what it caught is below the signal frame"
-		}
+		m.Text += m.interrupted()
 	case c.Sender == 0 && c.Code == siUser:
 		m.Fault, m.Text = evidence.CoreSent, fmt.Sprintf("%v was sent by the kernel, or from outside of the process's pid namespace", c.Signal)
 	default:

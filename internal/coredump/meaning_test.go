@@ -51,7 +51,7 @@ func TestMeaning(t *testing.T) {
 		{prog, "double-free", evidence.CoreAborted, []string{"double free"}, ""},
 		{prog, "smash", evidence.CoreAborted, []string{"the stack frame of smash was overwritten"}, ""},
 		{prog, "qsort", evidence.CoreAborted, []string{"aborted itself, from compare"}, ""},
-		{prog, "handler", evidence.CoreAborted, []string{"aborted itself"}, ""},
+		{prog, "handler", evidence.CoreAborted, []string{"aborted itself, from on_segv; it was in the handler of a signal that had interrupted item_size"}, ""},
 		{prog, "quit", evidence.CoreAborted, []string{"sent SIGQUIT to itself"}, ""},
 		{open, "smash", evidence.CoreNoAddress, []string{"return to 0x4141414141414141", `"AAAAAAAA"`, "overwritten"}, ""},
 	} {

@@ -148,7 +148,7 @@ func (mod *module) check(m *Mapping) error {
 		return errOther
 	}
 	for _, s := range mod.img.loads {
-		if m.BuildID+m.Head != "" && mod.img.slice(s.off, s.filesz) == nil {
+		if m.BuildID+m.Head != "" && s.filesz > 0 && mod.img.slice(s.off, s.filesz) == nil {
 			return errShort
 		}
 	}
