@@ -50,7 +50,7 @@ func TestOurPattern(t *testing.T) {
 		if way, _ := wayOf(p, kernelVersion{6, 17}); way != w {
 			t.Errorf("%q is of %q", p, way)
 		}
-		for _, bad := range []string{"run", "/run/a b", "/run/%p", "/run/../x", "/" + strings.Repeat("x", 120)} {
+		for _, bad := range []string{"run", "/run/a b", "/run/%p", "/" + strings.Repeat("x", 120)} {
 			if p, err := ourPattern(bad, w); err == nil {
 				t.Errorf("it makes %q", p)
 			}
