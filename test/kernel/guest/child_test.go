@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/coredump"
 )
 
 // Children of the tests are this binary, told by GUEST_CHILD which of these to be. With "wait " before
@@ -24,6 +26,7 @@ var children = map[string]func() int{
 }
 
 func TestMain(m *testing.M) {
+	coredump.Reexec()
 	name := os.Getenv("GUEST_CHILD")
 	if name == "" {
 		os.Exit(m.Run())
