@@ -11,12 +11,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/probe"
 	"github.com/descry-dev/descry/internal/run"
 )
 
 func TestMain(m *testing.M) {
 	run.Reexec() // the launcher and the relay of the command under test are this binary too
+	coredump.Reexec()
 	testscript.Main(m, map[string]func(){"descry": main})
 }
 

@@ -23,7 +23,7 @@ import (
 
 const (
 	maxDumps   = 256              // dumps at once; more are closed at once
-	answerTime = 2 * time.Second  // a recorder that has not answered by then is passed over
+	answerTime = 10 * time.Second // a recorder that has not answered by then is passed over: it may be starved
 	holdTime   = 10 * time.Second // longest wait for a recorder that comes back
 	maxLinger  = time.Minute
 	maxBound   = 10 * time.Minute
