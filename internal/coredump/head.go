@@ -26,6 +26,7 @@ type dumpHead struct {
 	notes   []byte           // of the PT_NOTE segment, whole but for NoteLost
 	lost    int              // notes that had no room
 	end     uint64           // bytes of the whole core, as the segments tell
+	at      uint64           // of these read: where the notes end
 	threads []threadRegs     // the one that died first
 	auxv    map[uint64]uint64
 	files   []fileMapping
@@ -105,7 +106,7 @@ func (h *dumpHead) segments(r io.Reader) (note elf.ProgHeader, err error) {
 	if note.Type != elf.PT_NOTE || n > maxDumpSegments || note.Off < table || note.Off-table > 4096 {
 		return note, fmt.Errorf("the core's segments are not as the kernel writes them: the first of %d is %v at %d", n, note.Type, note.Off)
 	}
-	h.end = note.Off + note.Filesz
+	h.end, h.at = note.Off+note.Filesz, note.Off+note.Filesz
 	for range n - 1 {
 		p, err := read()
 		if err != nil {

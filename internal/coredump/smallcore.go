@@ -87,7 +87,18 @@ func appendSegment(b []byte, p elf.ProgHeader) []byte {
 	return b
 }
 
-// maskNotes overwrites what looks like secrets in the command line that a core's notes hold.
+// Notes that hold vector registers.
+const (
+	ntFPRegSet  = 2
+	ntX86XState = 0x202
+	ntARMSVE    = 0x405
+)
+
+// leastVectorText is the length of text that is overwritten in vector registers.
+const leastVectorText = 6
+
+// maskNotes overwrites what looks like secrets in the command line that a core's notes hold, and any text
+// in vector registers: what was copied or compared last is left there in pieces, too short to be known for what it is.
 func maskNotes(notes []byte) (n int) {
 	for b := notes; len(b) >= 12; {
 		name, desc, kind := int(le.Uint32(b)), int(le.Uint32(b[4:])), le.Uint32(b[8:])
@@ -102,7 +113,26 @@ func maskNotes(notes []byte) (n int) {
 			text, _, _ := bytes.Cut(args, []byte{0})
 			n += maskWords(text, ' ')
 		}
+		if kind == ntFPRegSet || kind == ntX86XState || kind == ntARMSVE {
+			n += maskRuns(b[at : at+desc])
+		}
 		b = b[end:]
+	}
+	return n
+}
+
+// maskRuns overwrites all text.
+func maskRuns(b []byte) (n int) {
+	for i := 0; i < len(b); i++ {
+		j := i
+		for j < len(b) && printable(b[j]) {
+			j++
+		}
+		if j-i >= leastVectorText {
+			maskAll(b[i:j])
+			n++
+		}
+		i = max(i, j)
 	}
 	return n
 }

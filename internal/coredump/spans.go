@@ -3,7 +3,7 @@ package coredump
 import (
 	"cmp"
 	"debug/elf"
-	"os"
+	"io"
 	"slices"
 	"sort"
 )
@@ -84,7 +84,7 @@ func total(list []span) (n uint64) {
 }
 
 // liveMemory reads another process's memory. It is of use only while the process exists.
-type liveMemory struct{ f *os.File }
+type liveMemory struct{ f io.ReaderAt }
 
 const pageSize = 4096 // or a multiple of it: only how far apart reads are tried that fail
 
@@ -110,6 +110,28 @@ func (m liveMemory) u64(addr uint64) (uint64, bool) {
 		return 0, false
 	}
 	return le.Uint64(b[:]), true
+}
+
+// coreMemory is the memory of a process as its core has it, by address.
+type coreMemory struct {
+	h *dumpHead
+	b []byte // what follows the notes
+}
+
+// ReadAt reads at an address, within one mapping.
+func (m coreMemory) ReadAt(p []byte, addr int64) (int, error) {
+	for _, l := range m.h.loads {
+		if uint64(addr) < l.Vaddr || uint64(addr) >= l.Vaddr+l.Filesz || l.Off < m.h.at {
+			continue
+		}
+		from := l.Off - m.h.at + uint64(addr) - l.Vaddr
+		to := l.Off - m.h.at + l.Filesz
+		if from >= uint64(len(m.b)) {
+			break
+		}
+		return copy(p, m.b[from:min(to, uint64(len(m.b)))]), nil
+	}
+	return 0, io.EOF
 }
 
 // piece is memory that was read.

@@ -41,12 +41,16 @@ func stacks(h *dumpHead, proc string, budget int64) (pieces []piece, unreadable 
 		return nil, 0, fmt.Errorf("open the memory of the process: %w", err)
 	}
 	defer f.Close()
+	return choose(h, liveMemory{f}, proc, budget)
+}
+
+func choose(h *dumpHead, mem liveMemory, proc string, budget int64) (pieces []piece, unreadable int64, err error) {
 	if budget < 0 {
 		budget = 1 << 40
 	}
-	c := &chooser{&spans{loads: h.loads, budget: uint64(budget)}, h, liveMemory{f}, filepath.Join(proc, "exe")}
-	for _, choose := range []func(){c.dying, c.headers, c.links, c.loader, c.others, c.pointers, c.goroutines} {
-		choose()
+	c := &chooser{&spans{loads: h.loads, budget: uint64(budget)}, h, mem, filepath.Join(proc, "exe")}
+	for _, add := range []func(){c.dying, c.headers, c.links, c.loader, c.others, c.pointers, c.goroutines} {
+		add()
 		c.add()
 	}
 	pieces, unreadable = c.mem.pieces(c.kept)

@@ -1,6 +1,7 @@
 package coredump
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,6 @@ func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
 	// Closing makes a read return that waits for a kernel that writes nothing.
 	defer context.AfterFunc(ctx, func() { d.Core.Close() })()
 
-	widen(d.Core)
 	t := &taking{
 		s: s, d: d, from: time.Now(),
 		e: &Entry{ID: newID(at), At: at.UTC(), PID: d.PID, TID: d.TID, Signal: d.Signal, Asked: s.policy.Keep, Kept: None},
@@ -45,6 +45,9 @@ func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
 	}
 	return t.e, nil
 }
+
+// maxSmallCore is more than pipes and sockets hold.
+const maxSmallCore = 4 << 20
 
 // widen makes a pipe that the kernel writes a core to as large as it may be: fewer turns between the two.
 func widen(core io.Reader) {
@@ -107,7 +110,7 @@ func (t *taking) memory(ctx context.Context) {
 	if err != nil {
 		t.less("%v", reason(ctx, err, t.s.policy.Wait))
 	} else {
-		t.keepStacks(ctx, h, whole == nil)
+		t.keepStacks(ctx, h, core, whole == nil)
 	}
 	if whole == nil {
 		return
@@ -129,7 +132,7 @@ func reason(ctx context.Context, err error, wait time.Duration) error {
 }
 
 // keepStacks reads the memory and writes it. Where that is all, the process goes as soon as it is read.
-func (t *taking) keepStacks(ctx context.Context, h *dumpHead, last bool) {
+func (t *taking) keepStacks(ctx context.Context, h *dumpHead, core io.Reader, last bool) {
 	select {
 	case t.s.choose <- struct{}{}:
 		defer func() { <-t.s.choose }()
@@ -138,6 +141,12 @@ func (t *taking) keepStacks(ctx context.Context, h *dumpHead, last bool) {
 		return
 	}
 	pieces, unreadable, err := stacks(h, t.d.Proc, t.s.bounds.Stacks)
+	if err != nil && last && h.end <= maxSmallCore {
+		// A core so small that the kernel had room for it between itself and us, and let the process go.
+		if b, err2 := io.ReadAll(io.LimitReader(core, maxSmallCore)); err2 == nil && h.at+uint64(len(b)) >= h.end {
+			pieces, unreadable, err = choose(h, liveMemory{coreMemory{h, b}}, t.d.Proc, t.s.bounds.Stacks)
+		}
+	}
 	if last {
 		t.end()
 	}
@@ -167,29 +176,40 @@ func (t *taking) keepStacks(ctx context.Context, h *dumpHead, last bool) {
 	}
 }
 
-// mask overwrites what looks like secrets in the pieces and in the notes.
+// mask overwrites what looks like secrets in the pieces and in the notes. What the command line and the
+// environment show to be one is overwritten wherever else it stands: C libraries copy these.
 func (t *taking) mask(h *dumpHead, pieces []piece) int {
 	n := maskNotes(h.notes)
 	in := (&spans{loads: h.loads}).pointsInto
+	var known [][]byte
 	for _, p := range pieces {
 		for i, v := range t.environment {
 			from, to := max(v.start, p.addr), min(v.end, p.addr+uint64(len(p.b)))
 			if from >= to {
 				continue
 			}
-			if b := p.b[from-p.addr : to-p.addr]; i == 0 {
+			b := p.b[from-p.addr : to-p.addr]
+			before, after := bytes.Clone(b), bytes.Clone(b)
+			if i == 0 {
 				n += maskWords(b, 0)
+				copy(after, b)
 			} else {
+				MaskBytes(after) // of the environment only what is one by its name or looks
 				n += maskValues(b)
 			}
+			known = append(known, changed(before, after)...)
 		}
-		n += maskMemory(p.b, p.addr, in)
 	}
-	return n
+	for _, p := range pieces {
+		n += maskMemory(p.b, p.addr, in)
+		n += maskCopies(p.b, known)
+	}
+	return n + maskCopies(h.notes, known)
 }
 
 // keepWhole reads the rest of the core. h is nil where its beginning is of no known form.
 func (t *taking) keepWhole(h *dumpHead, p *partFile) error {
+	widen(t.d.Core) // not before: a process whose core fits into the pipe is gone before its memory was read
 	_, err := p.ReadFrom(t.d.Core)
 	t.end()
 	err = errors.Join(err, p.end())
