@@ -188,7 +188,7 @@ const letterless = 0xe0e0e0e0e0e0e0e0 // of each byte, the bits that tell 0x20 t
 // usual says that a whole line begins as most do and holds nothing more to look at. It counts it then.
 func (l *Lines) usual(p []byte) bool {
 	s := &l.search
-	if !s.any || !s.quick || l.pend.on || (l.lines+1)&63 == 0 {
+	if !s.any || !s.quick || l.pend.on || l.compare() {
 		return false
 	}
 	k := &l.looks[s.hot]
@@ -270,6 +270,14 @@ func letterlessPiece(p []byte, i int) (a, b int) {
 		}
 	}
 	return a, b
+}
+
+// compare says that the line is one of those that are compared in full, so that what is known stays right.
+func (l *Lines) compare() bool {
+	if l.lines < 4096 {
+		return l.lines&63 == 63
+	}
+	return l.lines&255 == 255
 }
 
 // piece looks at a part of a line: p begins overlap bytes before what is new, or with the line. It leaves
@@ -600,7 +608,7 @@ func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
 
 // known is the look of a line, -1 where it has none. The line is learned from.
 func (l *Lines) known(p []byte, last bool) int {
-	if l.search.any && (l.lines+1)&63 != 0 {
+	if l.search.any && !l.compare() {
 		for x := range l.looks {
 			k := &l.looks[x]
 			if k.lines < learned || k.fresh < learned || k.core == 0 {
