@@ -216,29 +216,22 @@ func (l *Lines) usual(p []byte) bool {
 
 // dense says whether there is a piece without letters in p, from an offset on, as long as a look's.
 func (l *Lines) dense(p []byte, from int) bool {
+	const window, bytes6 = 6, 1<<48 - 1
 	run := l.search.run
-	if run >= 12 {
-		step := run - 7
-		for i := from; i+8 <= len(p); i += step {
-			if binary.LittleEndian.Uint64(p[i:])&letterless == letterless&(ones*0x20) {
-				a, b := letterlessPiece(p, i)
-				if b-a >= run {
-					return true
-				}
-				i = max(i, b-step) // the next one to look at ends behind b
-			}
-		}
-		return false
-	}
-	step := run - 3
-	for i := from; i+4 <= len(p); i += step {
-		if binary.LittleEndian.Uint32(p[i:])&(letterless&0xffffffff) == 0x20202020 {
+	step := run - window + 1
+	i := from
+	for ; i+8 <= len(p); i += step {
+		if binary.LittleEndian.Uint64(p[i:])&(letterless&bytes6) == letterless&(ones*0x20)&bytes6 {
 			a, b := letterlessPiece(p, i)
 			if b-a >= run {
 				return true
 			}
-			i = max(i, b-step)
+			i = max(i, b-step) // the next one to look at begins at b
 		}
+	}
+	if i+window <= len(p) { // at the end of the line
+		a, b := letterlessPiece(p, i)
+		return b-a >= run
 	}
 	return false
 }
