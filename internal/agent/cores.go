@@ -10,9 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/run"
+	"github.com/descry-dev/descry/internal/symbol"
 )
 
 // cores receives the core dumps of the subject's processes, with --cores.
@@ -210,7 +213,16 @@ func (f *flight) core(pid int32) *evidence.Core {
 	return c
 }
 
-// coreSummary reads the core that was kept.
-func coreSummary(_ *coredump.Store, _ *coredump.Entry) *evidence.Core {
-	return &evidence.Core{}
+// coreSummary reads the core that was kept. What cannot be read of it is said in its notes.
+func coreSummary(store *coredump.Store, e *coredump.Entry) *evidence.Core {
+	res := symbol.New(symbol.Options{})
+	defer res.Close()
+	var now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) //nolint:errcheck // then how long goroutines waited is not told
+	c, err := store.Summary(e, coredump.SummaryOptions{Resolver: res, Now: now.Nano(), Registers: true, Threads: 256, Groups: 16})
+	if err != nil {
+		c = coredump.SummariseEntry(e)
+		c.Notes = append(c.Notes, err.Error())
+	}
+	return c
 }

@@ -77,7 +77,7 @@ var ErrNoGo = symbol.ErrNotGo
 // this machine's own), now CLOCK_MONOTONIC in nanoseconds when the process died, 0 where that is not known.
 // The error is ErrNoGo for another program; where it is one and its goroutines cannot be read Missing says why.
 func (c *Core) Goroutines(res *symbol.Resolver, root string, now int64) (*GoRuntime, error) {
-	maps := c.goMaps()
+	maps := c.symbolMaps()
 	m := c.programMapping(maps)
 	if m == nil {
 		return nil, fmt.Errorf("the executable is not among the mappings: %w", ErrNoGo)
@@ -99,12 +99,12 @@ func (c *Core) Goroutines(res *symbol.Resolver, root string, now int64) (*GoRunt
 		threads[c.Threads[i].TID] = &c.Threads[i]
 	}
 	r.group(out, gs, func(g *goroutine) symbol.Trace {
-		ctx := &symbol.Context{Arch: c.Arch, Regs: r.regs(g), PC: g.pc, SP: g.sp, Maps: maps, Root: root, Memory: c.Memory, Called: g.pc != g.startPC}
+		ctx := &symbol.Context{Arch: c.Arch, Regs: r.regs(g), PC: g.pc, SP: g.sp, Maps: maps, Sorted: true, Root: root, Memory: c.Memory, Called: g.pc != g.startPC}
 		t := threads[g.tid]
 		if g.status != goRunning || t == nil {
 			return res.Unwind(ctx)
 		}
-		trace := res.Unwind(&symbol.Context{Arch: c.Arch, Regs: t.Regs, PC: t.PC, SP: t.SP, Maps: maps, Root: root, Memory: c.Memory})
+		trace := res.Unwind(&symbol.Context{Arch: c.Arch, Regs: t.Regs, PC: t.PC, SP: t.SP, Maps: maps, Sorted: true, Root: root, Memory: c.Memory})
 		if trace.Truncated != "" && g.sp != 0 && t.SP-g.lo > g.hi-g.lo {
 			// The thread was on its own stack, for the goroutine that stands still at what it asked for.
 			if more := res.Unwind(ctx); len(more.Frames) > 0 {
@@ -124,17 +124,6 @@ func (c *Core) Goroutines(res *symbol.Resolver, root string, now int64) (*GoRunt
 		out.Panic = r.panicOf(gs, c.Threads[0].TID)
 	}
 	return out, nil
-}
-
-// goMaps are the mappings that addresses of code may lie in.
-func (c *Core) goMaps() []symbol.Mapping {
-	var out []symbol.Mapping
-	for i := range c.Mappings {
-		if m := &c.Mappings[i]; m.Executable {
-			out = append(out, symbol.Mapping{Start: m.Start, End: m.End, Offset: m.Offset, Path: m.Path, Deleted: m.Deleted})
-		}
-	}
-	return out
 }
 
 // programMapping is the one that the program's entry lies in.

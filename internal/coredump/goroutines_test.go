@@ -277,7 +277,8 @@ func compareGoroutines(t *testing.T, got *GoRuntime, want map[uint64]*told) {
 					equal++
 				}
 			}
-			if strings.Join(have, "\n") != strings.Join(w.frames, "\n") {
+			// Before Go 1.20 what was inlined where is not read.
+			if goMinor(got.Version) >= 20 && strings.Join(have, "\n") != strings.Join(w.frames, "\n") {
 				t.Errorf("goroutine %d [%s]:\n%s\nnot\n%s", id, g.State, strings.Join(have, "\n"), strings.Join(w.frames, "\n"))
 			}
 		}
@@ -290,5 +291,7 @@ func compareGoroutines(t *testing.T, got *GoRuntime, want map[uint64]*told) {
 	if largest != 300 {
 		t.Errorf("the largest group has %d goroutines, not 300", largest)
 	}
-	t.Logf("%d of %d frames equal", equal, frames)
+	if t.Logf("%d of %d frames equal", equal, frames); equal*100 < frames*98 {
+		t.Errorf("%d of %d frames equal", equal, frames)
+	}
 }

@@ -14,8 +14,8 @@ type Core struct {
 	Kept      string   `json:"kept,omitzero"`      // "full", "stacks", "none"
 	Why       string   `json:"why,omitzero"`       // why less was kept than asked for, or nothing
 	CoreBytes int64    `json:"coreBytes,omitzero"` // of the core itself, 0: not known
-	PID       int32    `json:"pid,omitzero"`       // as the process itself saw it
-	TID       int32    `json:"tid,omitzero"`       // of the thread that died, likewise
+	PID       int32    `json:"pid,omitzero"`       // in descry's pid namespace; of a file, as the process itself saw it
+	TID       int32    `json:"tid,omitzero"`       // of the thread that died, as the process itself saw it
 	Comm      string   `json:"comm,omitzero"`
 	Program   string   `json:"program,omitzero"` // path of the executable
 	Command   []string `json:"command,omitempty"`
@@ -40,11 +40,14 @@ type Core struct {
 	Fingerprint string         `json:"fingerprint,omitzero"` // alike crashes have the same
 	AlikeBy     []string       `json:"alikeBy,omitempty"`    // what the fingerprint was made of
 
-	FDs      *FDTable    `json:"fds,omitzero"`     // while the kernel waited; counts alone
-	Limits   []CoreLimit `json:"limits,omitempty"` // likewise
-	Selected *CoreSelect `json:"select,omitzero"`  // an fd_set that was written past its end
-	Masked   int         `json:"masked,omitzero"`  // values that are shown as ****
-	Notes    []string    `json:"notes,omitempty"`  // what could not be read, and why
+	FDs       *FDTable    `json:"fds,omitzero"`       // while the kernel waited; counts alone
+	Limits    []CoreLimit `json:"limits,omitempty"`   // likewise
+	Selected  *CoreSelect `json:"select,omitzero"`    // an fd_set that was written past its end
+	Message   string      `json:"message,omitzero"`   // of the C library before it called abort()
+	Exception string      `json:"exception,omitzero"` // C++: type and what() of what nobody caught
+	Smashed   string      `json:"smashed,omitzero"`   // the function whose stack frame was found overwritten
+	Masked    int         `json:"masked,omitzero"`    // values that are shown as ****
+	Notes     []string    `json:"notes,omitempty"`    // what could not be read, and why
 
 	Unknown jsontext.Value `json:",embed"`
 }

@@ -175,6 +175,10 @@ func (f *Frame) isOwn() bool {
 	if isRuntimeModule(f.Module) {
 		return false
 	}
+	// What a compiler put into the program from its standard library has that one's files.
+	if strings.HasPrefix(f.File, "/rustc/") || strings.Contains(f.File, "/rustlib/src/rust/library/") || strings.HasPrefix(f.File, "/usr/include/c++/") {
+		return false
+	}
 	n := f.Function
 	for _, p := range []string{"std::", "__gnu_cxx::", "__cxxabiv1::", "core::", "alloc::", "<core::", "<alloc::", "<std::",
 		"__rust", "rust_", "__cxa_", "_Unwind_", "__libc_", "__GI_", "_IO_", "__pthread_", "__assert", "__fortify_fail",
