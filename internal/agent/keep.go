@@ -28,3 +28,14 @@ func (f *flight) keepFirst(i int, offset int64) {
 		Before: slices.Clone(tail[max(0, at-keepBefore):at]), Begin: slices.Clone(tail[at:min(len(tail), at+keepBegin)]),
 	})
 }
+
+// firstLine says whether an offset, where stdout first turned to garbage, is in its first line: then it is
+// no text by its nature, as an archive is that begins with a name.
+func (f *flight) firstLine(offset int64) bool {
+	for _, g := range f.firstGarbage {
+		if g.Stream == streams[0].String() && g.Offset == offset {
+			return g.InFirstLine()
+		}
+	}
+	return false
+}

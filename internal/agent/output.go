@@ -66,7 +66,7 @@ func (f *flight) garbage(i int) {
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
 		f.keepFirst(i, offset)
-		if span.Offset == 0 && streams[i] == run.Stdout { // from the first byte on, or the first behind a gap
+		if streams[i] == run.Stdout && (span.Offset == 0 || f.firstLine(offset)) { // from the first byte or line on, or the first behind a gap
 			f.binary = true
 		}
 		f.turned = f.turned || !f.binary || streams[i] != run.Stdout

@@ -166,6 +166,9 @@ func ruleOutputStalled(v *View) *evidence.Finding {
 		conf = evidence.Certain
 	case word == saysNothing && gap < atOnce && (len(v.text.last) == 0 || w.FD == 1 && (v.untaken("stdout") || w.Count >= 3) && v.text.silent("stderr")):
 		conf = evidence.Likely // it gave up without a word
+		if v.untaken(stream(w.FD)) && v.endedBy(v.Case.Timeline[i].TID) {
+			conf = evidence.Certain // and by the thread whose writes were refused
+		}
 	}
 	if conf == "" {
 		return nil
@@ -271,3 +274,13 @@ func absentOutputStalled(v *View) string {
 }
 
 func quoteLine(s string) string { return `"` + strings.ReplaceAll(plain(s, 160), `"`, `'`) + `"` }
+
+// endedBy says whether a thread is known to have ended the process.
+func (v *View) endedBy(tid int32) bool {
+	for _, t := range v.threads {
+		if t.ender && tid != 0 && v.Case.Timeline[t.at].TID == tid {
+			return true
+		}
+	}
+	return false
+}

@@ -13,11 +13,12 @@ var stdioReplaced = Cause{
 	Why: "Descriptor 0, 1 or 2 was closed, often by a close() too many, and the next open or socket was given its number: the lowest that is free. " +
 		"From then on log lines go into that socket or file, its data goes into the log, or the program ends when the stranger is closed.",
 	Seen: "The descriptor was closed after the start and then allocated to a socket, pipe or file. Certain: and a call on that descriptor is the last that failed in the thread that ended the process, or the fatal SIGPIPE came of a write to it. " +
-		"Likely: it ended with an error within seconds, and nothing else was seen to fail. Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
+		"Certain, too: its own text was seen to go into what had taken the number, and then that peer broke off or its last words name that file; " +
+		"or the log was put back and the stranger's owner wrote its data into it, by the thread that ended it. Likely: it ended with an error within seconds, and nothing else was seen to fail. Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
 	Advice:   "Do not close descriptors 0 to 2: point them at /dev/null with dup2 where they are not wanted. Look for a close() of a descriptor that was already closed, or of -1 or 0 that was never opened.",
 	Rule:     ruleStdioReplaced,
 	Absent:   absentStdioReplaced,
-	Explains: []string{"broken-pipe", "uncaught-error", "output-stalled"},
+	Explains: []string{"broken-pipe", "uncaught-error", "output-stalled", "connection-loss"},
 }
 
 // replaced is a standard descriptor that became something else by accident.
@@ -75,6 +76,9 @@ func ruleStdioReplaced(v *View) *evidence.Finding {
 	if !v.dead() || v.asked >= 0 {
 		return nil
 	}
+	if f := v.strangersData(); f != nil {
+		return f
+	}
 	for _, r := range v.accidents() {
 		conf, how, ev := v.brokeOn(r)
 		if conf == "" {
@@ -89,6 +93,17 @@ func ruleStdioReplaced(v *View) *evidence.Finding {
 		}
 		sum := fmt.Sprintf("Descriptor %d (%s) was closed and its number given to %s, by %s(); what the program meant for %s went there. %s, and it %s.",
 			r.FD, stream(r.FD), what, plain(r.Call, 30), stream(r.FD), how, v.endWords())
+		if w, at := v.astray(r); w != nil {
+			to := "it"
+			if w.Peer != "" && r.Peer == "" {
+				to += " (" + plain(w.Peer, 60) + ")"
+			}
+			sum += fmt.Sprintf(" Thread %d%s was seen to write %s to %s.", v.Case.Timeline[at].TID, inFrame(w.Trace), quotedLine(w.Data), to)
+			ev = append(ev, at)
+			if conf == evidence.Likely && (v.namesTarget(r) || v.hungUp(w, at)) {
+				conf = evidence.Certain
+			}
+		}
 		ev = append(ev, r.at)
 		if r.closed >= 0 {
 			ev = append(ev, r.closed)
@@ -149,8 +164,17 @@ func (v *View) brokeOn(r replaced) (evidence.Confidence, string, []int) {
 // a stranger, where nothing else was seen: what it printed damaged a file or went to a peer, or its
 // last words did. A daemon that closes all three is left alone where sockets took the numbers.
 func (v *View) tookOver(r replaced) string {
-	if r.FD == 0 || v.How != endError || v.text.final != nil || v.End-v.boot(r.at) > window {
+	if r.FD == 0 || v.How != endError || v.End-v.boot(r.at) > window {
 		return ""
+	}
+	if v.text.final != nil {
+		// Its last words name what its own words went into, or an error of a connection where they went
+		// over one.
+		w, at := v.astray(r)
+		if w == nil || !v.namesTarget(r) && !v.hungUp(w, at) && !(isSocket(r.Is) && !v.lostAny() && ofWire.MatchString(v.text.final.typ+" "+v.text.final.msg)) {
+			return ""
+		}
+		return fmt.Sprintf("That was %s before its end, and its last words are an error of it", span(v.End-v.boot(r.at)))
 	}
 	closed := 0
 	for _, s := range of[*evidence.Stdio](v) {

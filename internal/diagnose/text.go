@@ -50,7 +50,7 @@ func readText(v *View) text {
 	}
 	t.seen = true
 	for _, s := range []lines{{"stderr", split(v.Case.Text("stderr"))}, {"stdout", split(v.Case.Text("stdout"))}} {
-		if len(s.all) > 0 {
+		if len(s.all) > 0 && !binary(o, s.name) {
 			t.streams = append(t.streams, s)
 		}
 	}
@@ -82,7 +82,7 @@ func lastLines(all []string) (last []string) {
 		}
 	}
 	for i := len(all) - 1; i >= 0 && len(last) < 6; i-- {
-		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) {
+		if strings.TrimSpace(all[i]) != "" && !epilogue(all[i]) && !strings.Contains(all[i], " bytes, not text: ") {
 			last = append(last, all[i])
 		}
 	}
@@ -203,4 +203,15 @@ func (v *View) names(words []string) word {
 		return saysVague
 	}
 	return saysOther
+}
+
+// binary says whether standard output was no text from its first line on: then what of it reads like
+// words is none.
+func binary(o *evidence.LastOutput, stream string) bool {
+	for i := range o.FirstGarbage {
+		if g := &o.FirstGarbage[i]; g.Stream == stream && stream == "stdout" && g.InFirstLine() {
+			return true
+		}
+	}
+	return false
 }

@@ -36,5 +36,5 @@ func whoWrote(w *evidence.Writer) string {
 	if w.TID != w.PID {
 		s += fmt.Sprintf(", thread %d", w.TID)
 	}
-	return s + fmt.Sprintf("), with %s to descriptor %d", plain(w.Call, 20), w.FD)
+	return s + fmt.Sprintf(") with %s to descriptor %d", plain(w.Call, 20), w.FD)
 }

@@ -208,6 +208,12 @@ type FirstGarbage struct {
 	Unknown jsontext.Value `json:",embed"`
 }
 
+// InFirstLine says whether nothing but a piece of a line stands before the garbage: what begins so was
+// hardly ever meant to be read.
+func (g *FirstGarbage) InFirstLine() bool {
+	return g.Offset == int64(len(g.Before)) && bytes.IndexByte(g.Before, '\n') < 0
+}
+
 // Counter names. Counters are whole: they count what the timeline only shows in part.
 const (
 	CountFDRefused      = "fd.refused"       // system calls refused with EMFILE or ENFILE

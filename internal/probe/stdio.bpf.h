@@ -82,7 +82,7 @@ static __noinline void stdio_changed(struct proc *p, void *regs, __u32 fd, __u32
 		was = s->fd[i];
 		s->fd[i] = is;
 	}
-	if (action == STDIO_ALLOCATED && !(c & CALL_DUP))
+	if (action == STDIO_ALLOCATED)
 		__sync_fetch_and_or(&p->flags, PROC_STRANGER << (fd & 3));
 	else
 		__sync_fetch_and_and(&p->flags, ~(PROC_STRANGER << (fd & 3)));

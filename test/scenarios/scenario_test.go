@@ -116,7 +116,7 @@ func (s *Scenario) surface(cause string) bool {
 func all() []Scenario {
 	return slices.Concat(fdLimit, fdLimitNear, fdLeak, selectOverflow, selectNear, stdio, inotify, addresses, ports,
 		output, brokenPipe, corruption, stack, access, assertion, uncaught, start, seccomp, killed, ends, memory,
-		dns, connects, losses, buffers, disk, files, limits, surroundings, torn)
+		dns, connects, losses, buffers, disk, files, limits, surroundings, torn, blamed)
 }
 
 func (s *Scenario) accepts(cause string) bool {
