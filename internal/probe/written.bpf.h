@@ -130,7 +130,7 @@ struct {
  * terminals and logs know (BEL to CR, ESC), or bytes that are no UTF-8. The ends of a piece may cut a
  * letter; there nothing is asked.
  */
-static __noinline long look_at(__u32 i, void *none)
+__noinline int look_at(__u32 i)
 {
 	__u64 off, n, lead_was = 0, inside_was = 0x80, bad = 0;
 	__u32 zero = 0;
@@ -154,10 +154,6 @@ static __noinline long look_at(__u32 i, void *none)
 	for (int k = 0; k < LOOK / 8; k++) {
 		__u64 x = l->piece[k], low = x & ~HIGHS, wide = x << 1, control, known, escape, inner, lead;
 
-		if (!(((x - 0x20 * ONES) | x) & HIGHS) && !lead_was) { /* nothing but ASCII */
-			inside_was = 0;
-			continue;
-		}
 		control = ~(low + 0x60 * ONES) & ~x & HIGHS;
 		known = (low + 0x79 * ONES) & ~(low + 0x72 * ONES); /* 7 to 13 */
 		escape = ~((low ^ 0x1b * ONES) + 0x7f * ONES);
@@ -182,28 +178,31 @@ static __noinline long look_at(__u32 i, void *none)
 	return bad != 0;
 }
 
-/* data_of gives where the bytes of a write stand, of several pieces the first. */
-static __always_inline void data_of(struct look *l, void *regs, __u32 class, __u64 written)
-{
-	struct iov v[4] = {};
-	__u64 n;
+static long look_each(__u32 i, void *none) { return look_at(i) ? 1 : 0; }
 
-	l->addr = arg2(regs);
-	l->len = written;
-	if (class != C_WRITEV)
-		return;
-	n = arg3(regs);
+/* pieces_of finds the first piece of several that holds something. */
+__noinline int pieces_of(__u64 at, __u64 n, __u64 written)
+{
+	__u32 zero = 0;
+	struct writing *w = bpf_map_lookup_elem(&writing, &zero);
+	struct iov v[4] = {};
+
+	if (!w)
+		return 0;
+	w->look.len = 0;
 	if (n > 4)
 		n = 4;
-	l->len = 0;
-	if (!n || bpf_probe_read_user(v, n * sizeof(v[0]), (void *)arg2(regs)))
-		return;
+	if (!n || bpf_probe_read_user(v, n * sizeof(v[0]), (void *)at))
+		return 0;
 #pragma unroll
 	for (int i = 3; i >= 0; i--)
 		if (v[i].len) {
-			l->addr = v[i].base;
-			l->len = v[i].len < written ? v[i].len : written;
+			w->look.addr = v[i].base;
+			w->look.len = v[i].len;
 		}
+	if (w->look.len > written)
+		w->look.len = written;
+	return 0;
 }
 
 /* target_of is the descriptor that a call writes to. */
@@ -317,6 +316,7 @@ CALL_END(syscall_written, regs, ret)
 	struct closer_is *more = NULL;
 	struct output_is *o = NULL;
 	__u64 *closer_until;
+	bool tell = false;
 	struct look *l;
 	struct run *r;
 
@@ -329,12 +329,17 @@ CALL_END(syscall_written, regs, ret)
 	l->len = l->at = l->n = l->first_len = 0;
 	l->odd = false;
 	if (class != C_MOVED) {
-		data_of(l, regs, class, ret);
-		l->step = l->len <= LOOK_EACH * LOOKS ? LOOK_EACH : l->len / LOOKS;
+		l->addr = arg2(regs);
+		l->len = ret;
+		if (class == C_WRITEV)
+			pieces_of(arg2(regs), arg3(regs), ret);
+		l->step = l->len / LOOKS;
+		if (l->step < LOOK_EACH)
+			l->step = LOOK_EACH;
 		if (l->len > LOOK_EACH)
-			bpf_loop(LOOKS, look_at, NULL, 0);
-		else if (l->len)
-			look_at(0, NULL);
+			bpf_loop(LOOKS, look_each, NULL, 0);
+		else
+			look_at(0);
 	}
 	r->offset = 0;
 	r->length = ret;
@@ -366,13 +371,14 @@ CALL_END(syscall_written, regs, ret)
 		if (more && flags & WRITTEN_CLOSER) {
 			__u64 left = __sync_fetch_and_add(&more->stacks, -1);
 
-			if (left - 1 < 1000) /* two may have taken the last one */
-				tell_written(p, regs, r, l);
-			else
+			tell = left - 1 < 1000; /* two may have taken the last one */
+			if (!tell)
 				more->stacks = 0;
-		} else if (l->count <= WRITTEN_WHOLE) {
-			tell_written(p, regs, r, l);
+		} else {
+			tell = l->count <= WRITTEN_WHOLE;
 		}
+		if (tell)
+			tell_written(p, regs, r, l);
 	}
 	if (of_output(fd) && maybe_short(regs, class, ret))
 		bpf_tail_call(ctx, &slow, S_SHORT);
