@@ -109,6 +109,9 @@ func (c *Case) withoutGarbage(stream string, raw []byte) []byte {
 // NotText are the words for bytes that are no text.
 func NotText(b []byte) string {
 	s := fmt.Sprintf("<%d bytes, not text:", len(b))
+	if len(b) == 1 {
+		s = "<1 byte, not text:"
+	}
 	for _, c := range b[:min(8, len(b))] {
 		s += fmt.Sprintf(" %02x", c)
 	}

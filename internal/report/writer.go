@@ -13,9 +13,9 @@ func writtenBy(d *evidence.Garbled) string {
 	if w == nil {
 		return ""
 	}
-	s := ", written by " + orPID(clean(w.Comm), w.PID)
+	s := ", written by " + orProcess(clean(w.Comm))
 	if !w.Exact {
-		s = ", most likely written by " + orPID(clean(w.Comm), w.PID)
+		s = ", most likely written by " + orProcess(clean(w.Comm))
 	}
 	if w.TID != w.PID {
 		s += fmt.Sprintf(" (pid %d, thread %d)", w.PID, w.TID)
@@ -36,9 +36,9 @@ func writtenBy(d *evidence.Garbled) string {
 	return s + in(w.Trace)
 }
 
-func orPID(comm string, pid int32) string {
+func orProcess(comm string) string {
 	if comm == "" {
-		return fmt.Sprintf("process %d", pid)
+		return "a process"
 	}
 	return comm
 }
