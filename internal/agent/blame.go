@@ -18,7 +18,9 @@ import (
 const (
 	blameWait  = 300 * time.Millisecond // that a piece of garbage waits for the end of the call that wrote it
 	blameEvery = 20 * time.Millisecond  // between two looks into the ledger
+	blameAgain = time.Second
 	maxWaiting = 256
+	maxBlamed  = 32  // pieces of a stream's garbage that are blamed at once; then one in blameAgain
 	maxSeen    = 64  // writes whose stacks are kept
 	stdioKept  = 256 // processes whose standard descriptors' pasts are kept
 )
@@ -35,6 +37,9 @@ type blame struct {
 	}
 	steps *ladder.Ladder
 
+	asked [2]int       // pieces of garbage of each stream that were blamed
+	askAt [2]time.Time // when the last one was
+
 	guard chan struct{} // of what observe adds, filled once
 	seen  []*evidence.Observation
 	was   map[int32]*[3]evidence.Stdio // of each process, what its standard descriptors were given to by accident
@@ -45,6 +50,7 @@ type waiting struct {
 	stream int
 	o      *evidence.Observation
 	since  time.Time
+	asked  bool // it was looked up once, and will be to the end
 }
 
 // watchOutput lets the kernel keep a ledger of the writes to the command's output.
@@ -165,7 +171,7 @@ const tailMost = 1 << 20
 
 // ask lets an observation of garbage wait for its writer.
 func (f *flight) ask(i int, o *evidence.Observation) {
-	f.blame.waiting = append(f.blame.waiting, waiting{i, o, time.Now()})
+	f.blame.waiting = append(f.blame.waiting, waiting{stream: i, o: o, since: time.Now()})
 	if len(f.blame.waiting) >= maxWaiting {
 		f.answer(true)
 	}
@@ -179,8 +185,18 @@ func (f *flight) answer(last bool) {
 	}
 	f.look()
 	var left []waiting
-	for _, w := range b.waiting {
+	for k, w := range b.waiting {
 		d := w.o.Detail.(*evidence.Garbled)
+		if !w.asked && b.asked[w.stream] >= maxBlamed && time.Since(b.askAt[w.stream]) < blameAgain && !(last && len(b.waiting)-k <= maxAlike) {
+			d.Unseen = "one of many, and not looked up"
+			f.observe(w.o)
+			continue
+		}
+		if !w.asked {
+			w.asked = true
+			b.asked[w.stream]++
+			b.askAt[w.stream] = time.Now()
+		}
 		if !f.blameFor(d, w.stream) && !last && time.Since(w.since) < blameWait {
 			d.Writer, d.Others, d.Unseen, d.Context = nil, 0, "", nil
 			left = append(left, w)
