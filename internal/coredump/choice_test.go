@@ -173,3 +173,19 @@ func FuzzDumpHead(f *testing.F) {
 		smallSegments(h.loads, []piece{{0x1000, make([]byte, 100)}}, false)
 	})
 }
+
+// Of a process that the kernel did not wait for there is only its core.
+func TestStacksOfTheGone(t *testing.T) {
+	program := build(t, edgesC, "edges.c", "cc", "-g", "-O1", "-pthread", "-o", "OUT", "SRC")
+	s := storeFor(t, Bounds{}, Policy{Keep: Stacks})
+	d := waiting(t, nil, program, "plain")
+	d.Proc = t.TempDir()
+	e := take(t, s, d)
+	if e.Kept != Stacks || len(e.Process.Missing) == 0 {
+		t.Fatalf("kept %s: %s; missing %q", e.Kept, e.Why, e.Process.Missing)
+	}
+	said := gdbSays(t, program, unpack(t, s, e), "bt")
+	if !strings.Contains(said, "touch (") || !strings.Contains(said, "main (") {
+		t.Errorf("gdb says %s", said)
+	}
+}
