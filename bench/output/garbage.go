@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/descry-dev/descry/internal/output"
@@ -177,7 +178,8 @@ func (r *result) share() string {
 }
 
 // isText says whether a piece is honest text by itself: valid UTF-8, but for characters that were cut at its
-// ends, without a control that no text has. Nobody could tell that it is from a program.
+// ends, without a control that no text has; or, but for one letter in 64 bytes, Latin-1. Nobody could tell that
+// it is from a program.
 func isText(p []byte) bool {
 	for i := 0; i < 3 && len(p) > 0 && p[0]&0xc0 == 0x80; i++ {
 		p = p[1:]
@@ -191,6 +193,20 @@ func isText(p []byte) bool {
 		} else if b < 0x80 {
 			break
 		}
+	}
+	if !utf8.Valid(p) { // a name in Latin-1 here and there: a letter between letters of ASCII
+		q := slices.Clone(p)
+		n := 0
+		for i, b := range p {
+			if b >= 0xdf && i > 0 && i+1 < len(p) && p[i-1] < 0x80 && p[i+1] < 0x80 && unicode.IsLetter(rune(p[i-1])) && unicode.IsLetter(rune(p[i+1])) {
+				q[i] = 'x'
+				n++
+			}
+		}
+		if n*64 > len(p) {
+			return false
+		}
+		p = q
 	}
 	return utf8.Valid(p) && bytes.IndexFunc(p, func(r rune) bool {
 		return r < 0x07 || r > 0x0f && r < 0x20 && r != 0x1b || r == 0x7f || r == utf8.RuneError

@@ -217,6 +217,12 @@ var twoBytes = [...]struct {
 // asText is the cost of p in each encoding, and the cheapest.
 func asText(p []byte, before byte, extra int32, cost *[encodings]int32) (best int) {
 	cost[utf8Text] = asUTF8(p, extra)
+	if ascii(p) {
+		for e := range cost {
+			cost[e] = cost[utf8Text]
+		}
+		return utf8Text
+	}
 	for i := range alphabets {
 		cost[alphabets[i].as] = alphabets[i].alphabet.as(p, before, extra)
 	}

@@ -32,7 +32,7 @@ func (j *Judge) unglanced(dst []Span) []Span {
 	}
 	p := j.buf
 	n := j.glanced
-	j.glanced = 0
+	j.glanced, j.skip = 0, 0
 	for _, b := range p[:n] {
 		dst = j.step(dst, b)
 	}

@@ -12,6 +12,7 @@ const (
 	sureGap = 64  // and one that is garbage, or might be: structures hold pieces of text
 	nameGap = 160 // and one that might be a list of names, if no line ends in it
 	block   = 512 // bytes that are judged at a time at most
+	glimpse = 128 // of a block that goes on with garbage so many are judged, if they are enough
 	rarely  = 128 // of so many blocks of garbage in a row one is judged
 )
 
@@ -45,17 +46,19 @@ type Judge struct {
 	piece   bool
 	buf     [block]byte // of the piece, up to now or since it was judged last
 	n       int
-	odd     int   // behind the last byte in buf that is no text
-	start   int64 // of buf
-	before  lead  // the bytes before buf
-	gap     int   // bytes of text since the last that is none
-	line    bool  // a line ends in the gap
-	looked  int   // bytes of buf when it was judged last, at a gap
-	hard    bool  // there are controls in the piece that no text has
-	unsure  bool  // it was garbage only because controls are unusual
-	run     int   // full blocks of garbage in a row
-	skip    int   // so many more are taken for garbage if a glance does not tell otherwise
-	glanced int   // bytes of buf that are gathered for a glance
+	odd     int              // behind the last byte in buf that is no text
+	start   int64            // of buf
+	before  lead             // the bytes before buf
+	gap     int              // bytes of text since the last that is none
+	line    bool             // a line ends in the gap
+	looked  int              // bytes of buf when it was judged last, at a gap
+	hard    bool             // there are controls in the piece that no text has
+	unsure  bool             // it was garbage only because controls are unusual
+	run     int              // full blocks of garbage in a row
+	cost    [encodings]int32 // of the first so many bytes of buf as text
+	costed  int
+	skip    int // so many more are taken for garbage if a glance does not tell otherwise
+	glanced int // bytes of buf that are gathered for a glance
 
 	habit   habit
 	span    spanInMaking
@@ -293,7 +296,7 @@ func (j *Judge) full(dst []Span) []Span {
 		if !j.span.on || j.span.end != j.start+int64(j.odd) {
 			j.run = 0
 		} else if j.run > 2 {
-			j.skip = min(j.run, rarely) - 1
+			j.skip = min(2*j.run, rarely) - 1
 		}
 	}
 	if s := &j.span; s.on && s.start+int64(s.nhead) == j.start+int64(j.odd) {
@@ -319,6 +322,13 @@ func (j *Judge) judge(dst []Span) []Span {
 	} else if name, _ := magic(j.before.bytes(), p); name != "" { // three bytes and more that tell as much
 		need = 0
 	}
+	if need == 0 && j.span.on && len(p) > glimpse { // as a rule its end tells enough
+		if margin, _ := j.margin(p[len(p)-glimpse:]); margin >= surely {
+			j.unsure = false
+			j.extend(p, true)
+			return dst
+		}
+	}
 	margin, by := j.margin(p)
 	if margin >= 0 && margin < need {
 		if _, ok := isProtobuf(j.before.bytes(), p); ok {
@@ -337,7 +347,7 @@ func (j *Judge) judge(dst []Span) []Span {
 	return dst
 }
 
-// extend makes p, which buf begins with, the span's end. Blocks that are taken unseen are not counted.
+// extend makes p, which buf begins with, the span's end. Of blocks that are taken unseen some bytes are counted.
 func (j *Judge) extend(p []byte, count bool) {
 	s := &j.span
 	fresh := p[min(len(p), max(0, int(s.end-j.start))):] // what is not in it yet; pieces of text between blocks belong to it
@@ -349,6 +359,8 @@ func (j *Judge) extend(p []byte, count bool) {
 		for _, b := range fresh {
 			s.shape.add(b)
 		}
+	} else {
+		s.shape.sample(fresh)
 	}
 	s.end = j.start + int64(len(p))
 }

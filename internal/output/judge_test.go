@@ -345,6 +345,11 @@ func FuzzJudge(f *testing.F) {
 	}
 	f.Add(structures(), uint8(1))
 	f.Add(random(300, 1), uint8(7))
+	f.Add(random(8000, 2), uint8(100)) // long enough to be glanced at
+	f.Add([]byte(calm[:9000]+"read_file\x00parse_line\x00write_out\x00free_all\x00"+calm[:300]), uint8(40))
+	for _, c := range looks {
+		f.Add([]byte("INFO ok\n"+c.bytes+"\nINFO ok\n"), uint8(5))
+	}
 	f.Add(append([]byte("("), "\xb5\x2f\xfd\x04\x00\x00\x00\x00\x01\x02\x03"...), uint8(2))
 	f.Fuzz(func(t *testing.T, b []byte, size uint8) {
 		want := spans(b)
@@ -358,13 +363,22 @@ func FuzzJudge(f *testing.F) {
 			}
 			end = s.Offset + s.Length
 		}
-		var j Judge
+		var whole, j Judge
+		whole.Flush(whole.Write(nil, b))
 		var got []Span
-		for step := int(size) + 1; len(b) > 0; b = b[min(step, len(b)):] {
-			got = j.Write(got, b[:min(step, len(b))])
+		for rest, step := b, int(size)+1; len(rest) > 0; rest = rest[min(step, len(rest)):] {
+			got = j.Write(got, rest[:min(step, len(rest))])
+			end := j.pos + int64(j.npend+j.glanced)
+			if s, ok := j.Current(); ok && (s.Offset < 0 || s.Length <= 0 || s.Offset+s.Length > end || s.LooksLike == "") { // looking changes nothing either
+				t.Fatalf("current: %+v at %d", s, end)
+			}
 		}
 		if got = j.Flush(got); !reflect.DeepEqual(got, want) {
 			t.Fatalf("in pieces of %d: %+v, want %+v", int(size)+1, got, want)
+		}
+		f, _ := j.Foreign()
+		if w, _ := whole.Foreign(); f != w {
+			t.Fatalf("in pieces of %d: %+v, want %+v", int(size)+1, f, w)
 		}
 	})
 }

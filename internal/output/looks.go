@@ -31,11 +31,12 @@ var magics = []struct {
 
 // shape counts what tells one kind of garbage from another.
 type shape struct {
-	counted  int64
+	counted  int64 // bytes that the next three are of
 	nuls     int64
 	controls int64 // that no text has, without NUL
 	high     int64 // from 0x80 on
 	alt      int64 // bytes up to now of which every second one is NUL and the others are printable
+	walked   int64 // bytes that the next are of
 	alts     int64 // bytes in such stretches of altLeast and more: UTF-16
 	last     byte
 }
@@ -55,14 +56,29 @@ func (s *shape) add(b byte) {
 		}
 	}
 	s.last = b
-	s.counted++
+	s.walked++
+	s.count(b, 1)
+}
+
+// sampleEach is of how many bytes one is counted in blocks that were only glanced at.
+const sampleEach = 16
+
+func (s *shape) sample(p []byte) {
+	s.alt = 0
+	for i := 0; i < len(p); i += sampleEach {
+		s.count(p[i], sampleEach)
+	}
+}
+
+func (s *shape) count(b byte, n int64) {
+	s.counted += n
 	switch {
 	case b == 0:
-		s.nuls++
+		s.nuls += n
 	case b >= 0x80:
-		s.high++
+		s.high += n
 	case class[b] == hard:
-		s.controls++
+		s.controls += n
 	}
 }
 
@@ -114,7 +130,7 @@ func (m *spanInMaking) looksLike(text, head []byte, length int64) (name string, 
 		return "Python bytecode", 0
 	case share(m.nuls) > 0.95:
 		return "NUL bytes", 0
-	case share(m.alts) > 0.5, isUTF16(head):
+	case m.alts*2 > m.walked, isUTF16(head):
 		return "UTF-16", 0
 	case isTLS(head, length):
 		return "TLS records", 0

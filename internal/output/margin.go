@@ -5,6 +5,7 @@ import "bytes"
 // margin is how much cheaper p is as garbage than as text, and how much of that is so because controls
 // are unusual in this stream.
 func (j *Judge) margin(p []byte) (margin, unusual int32) {
+	j.costed = 0
 	if bytes.Contains(p, []byte("\xef\xbf\xbd")) {
 		if controlled(p) {
 			return 2 * surely, 0
@@ -15,11 +16,14 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 	if extra > 0 && meant(p, j.before.bytes()) {
 		extra = 0
 	}
+	if extra > 0 && controls(p) <= 2 {
+		extra /= 2
+	}
 	garbage := asGarbage(p)
 	best := asUTF8(p, extra)
 	if best > garbage && !ascii(p) {
-		var cost [encodings]int32
-		best = cost[asText(p, j.before.last(), extra, &cost)]
+		best = j.cost[asText(p, j.before.last(), extra, &j.cost)]
+		j.costed = len(p)
 	}
 	return best - garbage, extra * max(0, int32(controls(p))-1)
 }
@@ -32,16 +36,10 @@ func (j *Judge) learn() {
 	p := j.buf[:j.odd]
 	garbage := j.span.on && j.span.end > j.start
 	if !garbage {
-		var cost [encodings]int32
-		if ascii(p) {
-			cost[0] = asUTF8(p, 0)
-			for e := range cost {
-				cost[e] = cost[0]
-			}
-		} else {
-			asText(p, j.before.last(), 0, &cost)
+		if j.costed != j.odd {
+			asText(p, j.before.last(), 0, &j.cost)
 		}
-		j.foreign.add(&cost, int64(j.odd), j.start)
+		j.foreign.add(&j.cost, int64(j.odd), j.start)
 	}
 	if !garbage || j.unsure {
 		if n := controls(p); n > 0 {

@@ -60,7 +60,7 @@ func (s *strays) cost(c byte, i int) int32 {
 	case first:
 		return 14 * bit
 	}
-	return 14*bit + s.extra/2
+	return 14*bit + s.extra
 }
 
 func newStrays(extra int32) strays { return strays{a: 0xff, b: 0xfe, extra: extra} }

@@ -213,7 +213,7 @@ func protoMessage(b []byte, whole bool, depth int) (score int, ok bool) {
 		case number > 15:
 		case number > last:
 			score += 3
-		default:
+		case tag&7 == 2:
 			score++
 		}
 		last = number
