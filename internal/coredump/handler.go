@@ -35,6 +35,10 @@ func handle(dir string, args []string) error {
 	if s != nil {
 		s.UnixConn.Close()
 	}
+	if err != nil { // who reads kernel messages sees that it was not asked
+		err = fmt.Errorf("ask whose process %d is: %w", d.PID, err)
+		tellKernel(err)
+	}
 	return formerHere(dir, d)
 }
 
@@ -100,6 +104,9 @@ func sendCore(s *stream) error {
 		return nil
 	case err := <-sent:
 		<-gone
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			return nil
+		}
 		return err
 	}
 }

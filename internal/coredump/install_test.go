@@ -196,7 +196,7 @@ func TestRecorderStopped(t *testing.T) {
 	dir := testDir(t)
 	r := newRecording(t, dir, BestWay(), 0, "-")
 	unix.Kill(r.Process.Pid, unix.SIGSTOP)
-	for i, most := range []time.Duration{answerTime + 3*time.Second, answerTime / 2} {
+	for i, most := range []time.Duration{answerTime + 8*time.Second, answerTime / 2} {
 		v := newVictim(t, unix.SIGSEGV, 0, nil)
 		from := time.Now()
 		v.dies(t)

@@ -110,6 +110,11 @@ func receive(t testing.TB, o InstallOptions, k *writer, mine func(pid int) bool)
 func (r *receiving) keeps(t testing.TB, n int) []*Kept {
 	t.Helper()
 	var got []*Kept
+	defer func() {
+		if len(got) < n {
+			t.Logf("%d dumps are kept; words: %q", len(got), r.said)
+		}
+	}()
 	until(t, fmt.Sprintf("%d dumps are kept", n), func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -211,6 +216,28 @@ func TestReceiveHangs(t *testing.T) {
 		}
 		close(let)
 		r.keeps(t, 1)
+	})
+}
+
+// A keeper that takes its time gets the core whole.
+func TestReceiveSlowly(t *testing.T) {
+	eachWay(t, func(t *testing.T, w Way) {
+		asBefore(t)
+		v := newVictim(t, unix.SIGABRT, 16, nil)
+		r := receive(t, InstallOptions{Way: w}, &writer{wait: func(context.Context, *Dump) { time.Sleep(1500 * time.Millisecond) }}, func(pid int) bool { return pid == v.pid })
+		v.dies(t)
+		k := r.keeps(t, 1)[0]
+		if k.Err != nil {
+			t.Fatal(k.Err)
+		}
+		f, err := os.Open(k.Entry.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if c, err := Open(f, k.Entry.CoreBytes); err != nil || len(c.Damage) > 0 {
+			t.Errorf("the core: %v", err)
+		}
 	})
 }
 

@@ -68,9 +68,14 @@ func finish(err error) {
 	if err == nil {
 		os.Exit(0)
 	}
+	tellKernel(err)
+	os.Exit(1)
+}
+
+// tellKernel says what went wrong where nobody else listens.
+func tellKernel(err error) {
 	if k, kerr := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); kerr == nil {
 		fmt.Fprintf(k, "<4>descry: core: %v\n", err)
 		k.Close()
 	}
-	os.Exit(1)
 }

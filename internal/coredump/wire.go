@@ -79,6 +79,7 @@ func (l link) say(m message, files ...int) error {
 		rights = unix.UnixRights(files...)
 	}
 	l.SetWriteDeadline(time.Now().Add(time.Second))
+	defer l.SetWriteDeadline(time.Time{}) // a core may follow
 	_, _, err = l.WriteMsgUnix(b, rights, nil)
 	return err
 }
