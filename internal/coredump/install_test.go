@@ -3,8 +3,11 @@ package coredump
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,8 +188,52 @@ func TestRecorderKilledMidDump(t *testing.T) {
 		if took := time.Since(from); took > 5*time.Second {
 			t.Errorf("the process waited %v for a recorder that is dead", took)
 		}
-		pointedHere(t, dir, false)
+		until(t, "the supervisor has ended", func() bool { return !living(dir) })
 	})
+}
+
+// Nor does one hold it longer than its bound that is stopped in the midst of it.
+func TestRecorderStoppedMidDump(t *testing.T) {
+	eachWay(t, func(t *testing.T, w Way) {
+		asBefore(t)
+		v := newVictim(t, unix.SIGSEGV, 8, nil)
+		dir := testDir(t)
+		r := newRecording(t, dir, w, v.pid, "hang")
+		v.in.Close()
+		r.says(t, "hangs")
+		unix.Kill(r.Process.Pid, unix.SIGSTOP)
+		from := time.Now()
+		v.Wait()
+		if took := time.Since(from); took > 10*time.Second {
+			t.Errorf("the process waited %v for a recorder that is stopped, bound 1s", took)
+		}
+		r.Process.Kill()
+		until(t, "the supervisor has ended", func() bool { return !living(dir) })
+	})
+}
+
+// Who connects to the kernel's socket without dying is no dump.
+func TestForgedConnection(t *testing.T) {
+	if BestWay() == WayPipe {
+		t.Skip("core dumps: this kernel has no socket for them, which came with 6.16")
+	}
+	machineWide(t)
+	asBefore(t)
+	r := receive(t, InstallOptions{}, nil, func(int) bool { return true })
+	c, err := net.Dial("unix", filepath.Join(r.o.Dir, coreSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write(append(binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, requestSize), ackSize), 15, 0, 0, 0, 0, 0, 0, 0))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := c.Read(make([]byte, 16)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it is answered with %d bytes: %v", n, err)
+	}
+	r.end()
+	if len(r.k.seen) > 0 {
+		t.Errorf("it was taken for %+v", r.k.seen[0])
+	}
 }
 
 // A recorder that is stopped holds nobody up for long.

@@ -250,7 +250,7 @@ func cmpOr(a, b int64) int64 {
 // end of its input.
 func record(arg []string) {
 	mine, _ := strconv.Atoi(arg[3])
-	i, err := Install(InstallOptions{Dir: arg[0], Way: Way(arg[1])})
+	i, err := Install(InstallOptions{Dir: arg[0], Way: Way(arg[1]), Bound: time.Second})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
