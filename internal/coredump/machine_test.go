@@ -250,7 +250,11 @@ func cmpOr(a, b int64) int64 {
 // end of its input.
 func record(arg []string) {
 	mine, _ := strconv.Atoi(arg[3])
-	i, err := Install(InstallOptions{Dir: arg[0], Way: Way(arg[1]), Bound: time.Second})
+	o := InstallOptions{Dir: arg[0], Way: Way(arg[1])}
+	if arg[4] == "hang" {
+		o.Bound = time.Second
+	}
+	i, err := Install(o)
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

@@ -34,6 +34,7 @@ type supervisor struct {
 	way     Way
 	started state
 
+	life                     *os.File // its lock says that there is a supervisor
 	kernel, handler, control *net.UnixListener
 
 	mu        sync.Mutex
@@ -100,12 +101,9 @@ func supervise(o superviseOptions, ready *os.File) error {
 
 // begin makes the sockets and points the kernel to them. Who started us holds the change lock.
 func (s *supervisor) begin() (words string, err error) {
-	life, err := lockFile(s.dir, lifeLock, false)
-	if err != nil {
+	if s.life, err = lockFile(s.dir, lifeLock, false); err != nil {
 		return "", err
 	}
-	_ = life // held, and never closed
-	keepOpen = append(keepOpen, life)
 	pattern, err := ourPattern(s.dir, s.way)
 	if err != nil {
 		return "", err
@@ -142,9 +140,6 @@ func (s *supervisor) begin() (words string, err error) {
 	s.started = *st
 	return words, nil
 }
-
-// keepOpen are files whose locks last as long as the process.
-var keepOpen []*os.File
 
 // stay returns when nobody wants cores any more and core_pattern is what it was.
 func (s *supervisor) stay(signals <-chan os.Signal) {
@@ -207,6 +202,7 @@ func (s *supervisor) stop(must bool) bool {
 		}
 		clearDir(s.dir)
 	}
+	s.life.Close() // another one may begin, while dumps end here
 	for _, r := range recorders {
 		r.say(message{Say: sayBye, Words: said})
 	}
