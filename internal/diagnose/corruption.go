@@ -13,7 +13,7 @@ var memoryCorruption = Cause{
 	Why: "Something wrote where it must not: past the end of a block or an array, into a block that was freed, or it freed one twice. " +
 		"The C library or the compiler's checks found the damage later and aborted the program; the code that did it may be elsewhere.",
 	Seen: "SIGABRT that the process sent to itself, and the C library's message in the last output (\"malloc(): …\", \"free(): …\", \"corrupted …\", \"stack smashing detected\", \"buffer overflow detected\") " +
-		"or its checking function in the backtrace. Certain: the backtrace shows that the C library called abort(). With the message alone: likely, and nothing where the program's own code called abort(). " +
+		"or its checking function in the backtrace. Certain: the backtrace shows that the C library called abort(), or the core has the message in the C library's own memory. With the message alone: likely, and nothing where the program's own code called abort(). " +
 		"A sanitizer's report with a fitting exit: likely. Not where select-overflow explains it.",
 	Advice: "Run it under valgrind, or build it with -fsanitize=address: both name the code that did the damage, where the backtrace only names the code that noticed.",
 	Rule:   ruleMemoryCorruption,
@@ -38,6 +38,9 @@ func corruption(v *View) (said string, proven bool) {
 		return "", false
 	}
 	by := v.aborter()
+	if s := v.coreSaid(corruptionWords); s != "" {
+		return s, true
+	}
 	proven = by == abortLibrary
 	if by == abortOwn {
 		if s := v.text.find(30, allocatorWords...); s != "" { // an allocator that is part of the program

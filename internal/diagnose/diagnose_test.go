@@ -299,7 +299,7 @@ func TestProperties(t *testing.T) {
 			t.Errorf("%s: coverage turned round: %s", file, d)
 		}
 		bare := load(t, file)
-		bare.Timeline, bare.LastOutput, bare.FDTable, bare.Counters, bare.Coverage = nil, nil, nil, nil, nil
+		bare.Timeline, bare.LastOutput, bare.FDTable, bare.Counters, bare.Coverage, bare.Core = nil, nil, nil, nil, nil, nil
 		Judge(bare)
 		for _, f := range bare.Findings {
 			switch f.Cause {

@@ -12,7 +12,7 @@ var stackOverflow = Cause{
 	Title: "The stack was used up",
 	Why: "Each call takes a piece of the thread's stack, 8 MiB as a rule for the main thread and often less for others. Recursion without an end, very deep recursion over data (a nested document), " +
 		"or a large array as a local variable goes past its end, where the kernel finds nothing and sends SIGSEGV.",
-	Seen:     "Certain: the fault lies just below the stack, at the stack pointer, or in the stack's guard page near it; or the runtime's own words for it with a fitting end (Go, Java, Node.js, Ruby, Rust, .NET). The backtrace names the function that recurs.",
+	Seen:     "Certain: the fault lies just below the stack, at the stack pointer, or in the stack's guard page near it, seen by the kernel or in the core; or the runtime's own words for it with a fitting end (Go, Java, Node.js, Ruby, Rust, .NET). The backtrace names the function that recurs.",
 	Advice:   "Bound the recursion or turn it into a loop; do not put large arrays on the stack. A larger stack (ulimit -s, the thread's stack size, -Xss) only wins time.",
 	Rule:     ruleStackOverflow,
 	Explains: []string{"uncaught-error"},
@@ -48,6 +48,9 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 		len(f.Trace) > 0 && f.Trace[0].Own && f.Trace[0].Function != "" {
 		// The stack pointer itself is outside of every mapping, and the code is its own.
 		why, conf = "where its stack pointer had gone beyond the stack", evidence.Likely
+	}
+	if c := v.core(); why == "" && c != nil && c.Fault == evidence.CoreStack {
+		why, conf = "at the end of its stack, as its core shows", evidence.Certain
 	}
 	if why == "" {
 		return nil
@@ -93,7 +96,7 @@ var invalidAccess = Cause{
 	Title: "It touched memory it must not, or executed what is none",
 	Why: "A null or stale pointer was used, an array's end was passed far, memory was used after it was freed or unmapped, a division by zero, or a processor instruction that does not exist there " +
 		"(also what compilers put where code must never get to).",
-	Seen:   "SIGSEGV, SIGBUS, SIGILL or SIGFPE made by the kernel in the process's own thread: certain, with the address, what lies there, and the innermost function of its own code. A fault that a handler caught right before it ended itself, where its code or words say so: likely.",
+	Seen:   "SIGSEGV, SIGBUS, SIGILL or SIGFPE made by the kernel in the process's own thread, as the kernel or the core shows it: certain, with the address, what lies there, and the innermost function of its own code. A fault that a handler caught right before it ended itself, where its code or words say so: likely.",
 	Advice: "Look at the innermost function of its own; build with -g and, to find what went wrong before, with -fsanitize=address.",
 	Rule:   ruleInvalidAccess,
 }

@@ -17,7 +17,8 @@ var selectOverflow = Cause{
 	Why: "An fd_set holds descriptors 0 to 1023, whatever the limit of open files is. FD_SET() with a higher one writes past its end: into the next set, the stack, the heap. " +
 		"The program then misbehaves, prints garbage or crashes, often much later and elsewhere. A fortified C library and some runtimes refuse instead and end it at once.",
 	Seen: "Certain: a runtime's refusal (\"buffer overflow detected\" in a program that selects, \"bit out of range 0 - FD_SETSIZE\", Python's \"filedescriptor out of range in select()\") with descriptors of 1024 or more open; " +
-		"or sets that lie closer together than the bits asked for, a heap block too small for them, or a bit of an open descriptor beyond byte 128, and then a fault in the same thread. " +
+		"or sets that lie closer together than the bits asked for, a heap block too small for them, or a bit of an open descriptor beyond byte 128, and then a fault in the same thread; " +
+		"or a jump to what stood, as the registers show, beyond byte 128 of a set on the stack and within what select() wrote. " +
 		"Likely: a single set on the stack with more than 1024 descriptors asked for and a fault soon after in the same thread. " +
 		"More than 1024 descriptors asked for is neither enough nor needed: programs that size their sets by need are not accused.",
 	Advice:   selectAdvice,
@@ -157,6 +158,7 @@ func selectOverwrote(v *View) *evidence.Finding {
 		tid := v.Case.Timeline[i].TID
 		same := tid != 0 && tid == v.endTID
 		var conf evidence.Confidence
+		_, smashed := v.smashedReturn(s)
 		switch proven := selectProof(s); {
 		case damage == perhapsDamage:
 			if proven && same && gap < window {
@@ -167,6 +169,8 @@ func selectOverwrote(v *View) *evidence.Finding {
 			if proven && garbled && gap < late {
 				conf = evidence.Possible
 			}
+		case smashed && same && gap < late:
+			conf = evidence.Certain
 		case proven && gap < late && (same || damage == memoryDamage && v.inTrace(s.Trace)):
 			conf = evidence.Certain
 		case proven && (same || gap < late):
@@ -199,6 +203,10 @@ func selectOverwrote(v *View) *evidence.Finding {
 	if !selectProof(s) {
 		sum = fmt.Sprintf("It called %s() for descriptors up to %d with a set on the %s, where an fd_set holds 0 to 1023, and %s later the same thread %s",
 			plain(s.Call, 20), s.NFDs-1, setPlace(s), span(v.End-v.boot(best.at)), v.endWords())
+	}
+	if fd, ok := v.smashedReturn(s); ok {
+		sum = fmt.Sprintf("It put descriptors of 1024 and more into an fd_set, which holds 0 to 1023: %s() wrote up to that of descriptor %d, and the place of descriptor %d is where a return address stood; the program returned to 0x%x and %s",
+			plain(s.Call, 20), s.NFDs-1, fd, v.Fault.PC, v.endWords())
 	}
 	if corrupt != "" {
 		sum += fmt.Sprintf(": %q", corrupt)

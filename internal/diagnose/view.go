@@ -85,8 +85,9 @@ func newView(c *evidence.Case) *View {
 			v.endTID = t
 		}
 	}
-	v.Fault, v.faultAt = v.Fatal, v.fatalAt
 	v.findEnd()
+	v.takeCore()
+	v.Fault, v.faultAt = v.Fatal, v.fatalAt
 	v.findHow()
 	for i, p := range of[*evidence.Process](v) {
 		v.samples = append(v.samples, sample{i, c.Timeline[i].BootNanos, p})

@@ -149,6 +149,21 @@ func coreSelect(v *evidence.CoreSelect) string {
 	return fmt.Sprintf("Its %s at 0x%x was overwritten by the bit of descriptor %d in an fd_set, which holds 0 to 1023.", clean(v.Over), v.Address, v.FD)
 }
 
+// coreLine says of a case's core what is kept, and how to read it.
+func coreLine(c *evidence.Core) string {
+	s := coreKept(c)
+	if c.ID != "" {
+		s = "descry core show " + clean(c.ID) + ", " + s
+	}
+	if c.Goroutines != nil {
+		s += fmt.Sprintf("; %s", plural(int64(c.Goroutines.Count), "goroutine"))
+	}
+	if c.Fingerprint != "" {
+		s += "; alike: " + clean(c.Fingerprint)
+	}
+	return s
+}
+
 func coreKept(c *evidence.Core) string {
 	if c.Kept == "" {
 		return "a file of " + bytesOf(c.Bytes)

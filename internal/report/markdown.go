@@ -69,6 +69,9 @@ func Markdown(w io.Writer, c *evidence.Case) error {
 	if len(c.Findings) > 0 && c.Findings[0].Advice != "" {
 		fmt.Fprintf(b, "**Do**: %s\n\n", md(c.Findings[0].Advice))
 	}
+	if c.Core != nil && c.Core.Saved {
+		fmt.Fprintf(b, "**Core**: %s\n\n", md(coreLine(c.Core)))
+	}
 	fmt.Fprintf(b, "Case %s", md(c.ID))
 	if !c.OpenedAt.IsZero() {
 		fmt.Fprintf(b, ", %s", c.OpenedAt.UTC().Format("2006-01-02 15:04:05 UTC"))

@@ -123,7 +123,7 @@ func Terminal(w io.Writer, c *evidence.Case, o Options) error {
 		p.labelled("do", clean(c.Findings[0].Advice))
 	}
 	if c.Core != nil && c.Core.Saved {
-		p.labelled("core", middle(clean(c.Core.File), p.width-labelWidth-4))
+		p.labelled("core", coreLine(c.Core))
 	}
 	if o.CaseHint != "" {
 		p.labelled("kept", clean(o.CaseHint))
@@ -280,14 +280,12 @@ func frames(c *evidence.Case) (out []string, more int) {
 			}
 		}
 	}
-	if len(trace) == 0 && c.Core != nil {
-		for _, s := range c.Core.Backtrace {
-			if len(out) == maxFrames {
-				return out, len(c.Core.Backtrace) - maxFrames
-			}
-			out = append(out, clean(s))
+	if core := c.Core; core != nil && len(core.Frames) > 0 && c.Death != nil && core.PID == c.Death.PID && core.Signal == c.Death.Signal {
+		// All of the memory was there to unwind it.
+		trace = make([]evidence.Frame, len(core.Frames))
+		for i := range trace {
+			trace[i] = core.Frames[i].Frame
 		}
-		return out, 0
 	}
 	own := false
 	for i := range trace {
