@@ -42,7 +42,7 @@ func (r *goReader) panicOf(gs []goroutine, tid int32) string {
 		return ""
 	}
 	var said []string
-	for at := g.panic; at != 0 && len(said) < maxPanics; {
+	for at, n := g.panic, 0; at != 0 && n < maxPanics; n++ {
 		typ, ok := r.word(at + r.lay.panicArg)
 		data, ok2 := r.word(at + r.lay.panicArg + 8)
 		next, ok3 := r.word(at + r.lay.panicLink)
@@ -51,9 +51,6 @@ func (r *goReader) panicOf(gs []goroutine, tid int32) string {
 		}
 		if typ != 0 { // 0: Goexit
 			said = append(said, r.value(typ, data))
-		}
-		if next == at {
-			break
 		}
 		at = next
 	}
