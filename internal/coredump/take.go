@@ -204,7 +204,20 @@ func (t *taking) mask(h *dumpHead, pieces []piece) int {
 		n += maskMemory(p.b, p.addr, in)
 		n += maskCopies(p.b, known)
 	}
-	return n + maskCopies(h.notes, known)
+	for b := h.notes; len(b) >= 12; {
+		at := 12 + (int(le.Uint32(b))+3)&^3
+		end := at + (int(le.Uint32(b[4:]))+3)&^3
+		if at < 12 || end < at || end > len(b) {
+			break
+		}
+		// The names of mapped files stay: a folder's name with many digits looks like a key, and without
+		// the path of its binary a stack has no names.
+		if le.Uint32(b[8:]) != ntFile {
+			n += maskCopies(b[at:end], known)
+		}
+		b = b[end:]
+	}
+	return n
 }
 
 // keepWhole reads the rest of the core. h is nil where its beginning is of no known form.

@@ -40,13 +40,13 @@ func CoreList(w io.Writer, rows []CoreRow, o Options, zone *time.Location) error
 		zone = time.UTC
 	}
 	p := &page{bufio.NewWriter(w), o.width(), o.Color}
-	const form = "01-02 15:04:05"
+	const form = "01-02 15:04"
 	program, signal := len("PROGRAM"), len("SIGNAL")
 	for i := range rows {
 		program = min(max(program, cells(clean(rows[i].Comm))), 16)
 		signal = max(signal, len(rows[i].Signal.String()))
 	}
-	p.line(pad("WHEN", len(form))+"  "+pad("ID", 26)+"  "+pad("PROGRAM", program)+"  "+pad("SIGNAL", signal)+"  "+pad("KEPT", 6)+"  "+pad("SIZE", 10)+"  ALIKE", bold, -1)
+	p.line(pad("WHEN", len(form))+"  "+pad("ID", 26)+"  "+pad("PROGRAM", program)+"  "+pad("SIGNAL", signal)+"  "+pad("KEPT", 6)+"  "+pad("SIZE", 8)+"  ALIKE", bold, -1)
 	for i := range rows {
 		r := &rows[i]
 		sig := ""
@@ -55,11 +55,11 @@ func CoreList(w io.Writer, rows []CoreRow, o Options, zone *time.Location) error
 		}
 		when := r.At.In(zone).Format(form)
 		s := when + "  " + pad(cut(clean(r.ID), 26), 26) + "  " + pad(cut(clean(r.Comm), program), program) + "  " + pad(sig, signal) + "  " +
-			pad(clean(r.Kept), 6) + "  " + pad(bytesOf(r.Bytes), 10) + "  "
+			pad(clean(r.Kept), 6) + "  " + pad(bytesOf(r.Bytes), 8) + "  "
 		if r.Fingerprint != "" {
 			s += clean(r.Fingerprint)
 			if r.Alike.Count > 1 {
-				s += fmt.Sprintf(" (%d since %s)", r.Alike.Count, r.Alike.First.In(zone).Format("01-02 15:04"))
+				s += fmt.Sprintf(" ×%d", r.Alike.Count)
 			}
 			if len(r.AlikeBy) > 2 {
 				s += " " + clean(strings.Join(r.AlikeBy[2:], " < "))
