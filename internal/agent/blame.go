@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +19,8 @@ import (
 const (
 	blameWait  = 300 * time.Millisecond // that a piece of garbage waits for the end of the call that wrote it
 	blameEvery = 20 * time.Millisecond  // between two looks into the ledger
+	blameSoon  = 2 * time.Millisecond   // likewise, for the first garbage: a program that writes much soon overwrites it
+	aroundIt   = 4 << 10                // bytes that are kept around a piece of garbage until it is blamed
 	blameAgain = time.Second
 	maxWaiting = 256
 	maxBlamed  = 32  // pieces of a stream's garbage that are blamed at once; then one in blameAgain
@@ -51,6 +54,7 @@ type waiting struct {
 	o      *evidence.Observation
 	since  time.Time
 	asked  bool // it was looked up once, and will be to the end
+	around window
 }
 
 // watchOutput lets the kernel keep a ledger of the writes to the command's output.
@@ -138,13 +142,14 @@ func (f *flight) runs(i int) ([]probe.Written, error) {
 		}
 		out = append(out, r)
 	}
+	slices.SortFunc(out, func(a, b probe.Written) int { return cmp.Compare(a.Offset, b.Offset) })
 	return out, nil
 }
 
 // wrote says who wrote the bytes from a to b of a stream, in their order there; what no seen write
-// covers is left out, and so are calls that have not ended yet. The error says why nothing is known. Only
-// for the goroutine that reads the output.
-func (f *flight) wrote(s run.Stream, a, b int64) ([]piece, error) {
+// covers is left out, and so are calls that have not ended yet. The error says why nothing is known. w is
+// what stands there, if it may have left the ring; else empty. Only for the goroutine that reads the output.
+func (f *flight) wrote(s run.Stream, a, b int64, w window) ([]piece, error) {
 	i, l := int(s), &f.blame.ledger[s]
 	switch {
 	case f.set == nil:
@@ -158,12 +163,21 @@ func (f *flight) wrote(s run.Stream, a, b int64) ([]piece, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
-	var w window
-	w.data, w.from = f.cmd.Tap().Tail(nil, s, tailMost)
+	if len(w.data) == 0 {
+		w = f.window(i, 0, 1<<62)
+	}
+	return place(l.runs, w, a, b, &f.blame.ahead[i]), nil
+}
+
+// window is what the ring has of a stream between two offsets, as it was written.
+func (f *flight) window(i int, a, b int64) (w window) {
+	w.data, w.from = f.cmd.Tap().Tail(nil, streams[i], tailMost)
+	lo, hi := min(max(a-w.from, 0), int64(len(w.data))), min(max(b-w.from, 0), int64(len(w.data)))
+	w.data, w.from = slices.Clone(w.data[lo:max(lo, hi)]), w.from+lo
 	if f.blame.out[i].Rdev != 0 {
 		w = terminalWindow(w)
 	}
-	return place(l.runs, w, a, b, &f.blame.ahead[i]), nil
+	return w
 }
 
 // tailMost is more than the relay's ring gives.
@@ -171,7 +185,11 @@ const tailMost = 1 << 20
 
 // ask lets an observation of garbage wait for its writer.
 func (f *flight) ask(i int, o *evidence.Observation) {
-	f.blame.waiting = append(f.blame.waiting, waiting{stream: i, o: o, since: time.Now()})
+	w := waiting{stream: i, o: o, since: time.Now()}
+	if d := o.Detail.(*evidence.Garbled); f.set != nil && f.blame.asked[i] < maxBlamed {
+		w.around = f.window(i, d.Offset-aroundIt, d.Offset+min(d.Length, aroundIt)+aroundIt)
+	}
+	f.blame.waiting = append(f.blame.waiting, w)
 	if len(f.blame.waiting) >= maxWaiting {
 		f.answer(true)
 	}
@@ -180,12 +198,17 @@ func (f *flight) ask(i int, o *evidence.Observation) {
 // answer records the garbage whose writers are known by now; with last, all of it.
 func (f *flight) answer(last bool) {
 	b := &f.blame
-	if len(b.waiting) == 0 || !last && time.Since(b.looked) < blameEvery {
+	every := blameEvery
+	if slices.ContainsFunc(b.waiting, func(w waiting) bool { return !w.asked && b.asked[w.stream] < maxBlamed }) {
+		every = blameSoon
+	}
+	if len(b.waiting) == 0 || !last && time.Since(b.looked) < every {
 		return
 	}
 	f.look()
 	var left []waiting
-	for k, w := range b.waiting {
+	for k := range b.waiting {
+		w := b.waiting[k]
 		d := w.o.Detail.(*evidence.Garbled)
 		if !w.asked && b.asked[w.stream] >= maxBlamed && time.Since(b.askAt[w.stream]) < blameAgain && !(last && len(b.waiting)-k <= maxAlike) {
 			d.Unseen = "one of many, and not looked up"
@@ -197,7 +220,7 @@ func (f *flight) answer(last bool) {
 			b.asked[w.stream]++
 			b.askAt[w.stream] = time.Now()
 		}
-		if !f.blameFor(d, w.stream) && !last && time.Since(w.since) < blameWait {
+		if !f.blameFor(d, w.stream, w.around) && !last && time.Since(w.since) < blameWait {
 			d.Writer, d.Others, d.Unseen, d.Context = nil, 0, "", nil
 			left = append(left, w)
 			continue
@@ -212,8 +235,8 @@ func (f *flight) answer(last bool) {
 }
 
 // blameFor names the writer of a piece of garbage, and says whether there is nothing to wait for.
-func (f *flight) blameFor(d *evidence.Garbled, i int) bool {
-	pieces, err := f.wrote(streams[i], d.Offset, d.Offset+d.Length)
+func (f *flight) blameFor(d *evidence.Garbled, i int, around window) bool {
+	pieces, err := f.wrote(streams[i], d.Offset, d.Offset+d.Length, around)
 	if err != nil {
 		d.Unseen = err.Error()
 		return true

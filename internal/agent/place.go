@@ -207,16 +207,15 @@ func fit(runs []probe.Written, w *window, ahead int64) int64 {
 		return ahead
 	}
 	for _, r := range ask[:min(len(ask), samples)] {
-		for k, n := 0, 0; n < 16; n++ {
-			j := bytes.Index(w.data[k:], r.First)
-			if j < 0 {
-				break
-			}
-			votes[w.from+int64(k+j)-r.Offset]++
-			k += j + 1
+		k := bytes.Index(w.data, r.First) // where others begin alike, with the same time, it tells nothing
+		if k >= 0 && !bytes.Contains(w.data[k+1:], r.First) {
+			votes[w.from+int64(k)-r.Offset]++
 		}
 	}
 	best, most := ahead, right
+	if wrong == 0 { // all are of another time
+		most = 2
+	}
 	for v, n := range votes {
 		if n > most || n == most && best != ahead && max(v-ahead, ahead-v) < max(best-ahead, ahead-best) {
 			best, most = v, n

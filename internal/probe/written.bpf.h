@@ -37,6 +37,7 @@ struct {
 
 #define HEAD 16
 #define LEDGER 4096
+#define ODD_LEDGER 1024 /* behind them: runs of what no text has stay longer */
 #define RUN_BYTES 32768 /* of one run: more would blur when it was */
 
 /* A run: writes of one thread by one call on one descriptor, each behind the one before. */
@@ -57,15 +58,16 @@ struct run {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LEDGER);
+	__uint(max_entries, LEDGER + ODD_LEDGER);
 	__type(key, __u32);
 	__type(value, struct run);
 } ledger SEC(".maps");
 
-/* How many runs there ever were; and until when (CLOCK_BOOTTIME) any output is looked at closer. */
+/* How many runs there ever were; until when (CLOCK_BOOTTIME) any output is looked at closer; how many
+ * odd runs there ever were. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__type(key, __u32);
 	__type(value, __u64);
 } ledger_next SEC(".maps");
@@ -253,7 +255,7 @@ static __always_inline bool is_output(struct proc *p, __u32 fd)
 /* enter puts a write into the ledger. */
 static __always_inline void enter(struct output_is *o, struct run *new, struct look *l)
 {
-	__u32 slot = o->last, zero = 0;
+	__u32 slot = o->last, which = new->odd ? 2 : 0;
 	struct run *r = bpf_map_lookup_elem(&ledger, &slot);
 	__u64 *next;
 
@@ -269,10 +271,11 @@ static __always_inline void enter(struct output_is *o, struct run *new, struct l
 		r->length += new->length;
 		return;
 	}
-	next = bpf_map_lookup_elem(&ledger_next, &zero);
+	next = bpf_map_lookup_elem(&ledger_next, &which);
 	if (!next)
 		return;
-	slot = __sync_fetch_and_add(next, 1) & (LEDGER - 1);
+	slot = __sync_fetch_and_add(next, 1);
+	slot = new->odd ? LEDGER + (slot & (ODD_LEDGER - 1)) : slot & (LEDGER - 1);
 	new->last_offset = new->offset;
 	new->first_ns = new->last_ns;
 	new->first_len = l->first_len;

@@ -103,7 +103,7 @@ func (s *Set) Closer(o Output, n int, until int64) error {
 	return nil
 }
 
-const ledgerSize = 4096
+const ledgerSize = 4096 + 1024
 
 // run mirrors struct run.
 type run struct {
