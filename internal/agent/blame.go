@@ -38,6 +38,7 @@ type blame struct {
 		runs []probe.Written
 		err  error
 	}
+	tail  []byte // of a stream, reused
 	steps *ladder.Ladder
 
 	asked [2]int       // pieces of garbage of each stream that were blamed
@@ -119,7 +120,7 @@ func (f *flight) look() {
 }
 
 func (f *flight) runs(i int) ([]probe.Written, error) {
-	out, err := f.set.Writes(f.blame.out[i].Inode)
+	out, err := f.set.Writes(f.blame.ledger[i].runs[:0], f.blame.out[i].Inode)
 	if err != nil {
 		return nil, err
 	}
@@ -171,9 +172,13 @@ func (f *flight) wrote(s run.Stream, a, b int64, w window) ([]piece, error) {
 
 // window is what the ring has of a stream between two offsets, as it was written.
 func (f *flight) window(i int, a, b int64) (w window) {
-	w.data, w.from = f.cmd.Tap().Tail(nil, streams[i], tailMost)
+	f.blame.tail, w.from = f.cmd.Tap().Tail(f.blame.tail[:0], streams[i], tailMost)
+	w.data = f.blame.tail
 	lo, hi := min(max(a-w.from, 0), int64(len(w.data))), min(max(b-w.from, 0), int64(len(w.data)))
-	w.data, w.from = slices.Clone(w.data[lo:max(lo, hi)]), w.from+lo
+	w.data, w.from = w.data[lo:max(lo, hi)], w.from+lo
+	if b < 1<<62 { // it is kept for later
+		w.data = slices.Clone(w.data)
+	}
 	if f.blame.out[i].Rdev != 0 {
 		w = terminalWindow(w)
 	}

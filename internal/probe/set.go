@@ -67,13 +67,14 @@ type Set struct {
 	files    fileView
 	filesAt  time.Time // when decodeFile last looked at files
 
-	tcp   tcpSeen
-	flush flusher
-	parts pending
-	sweep sweeper
-	names dnsNames
-	book  socketBook // guarded by sweep.mu
-	drops drops
+	tcp    tcpSeen
+	flush  flusher
+	parts  pending
+	sweep  sweeper
+	names  dnsNames
+	book   socketBook // guarded by sweep.mu
+	drops  drops
+	ledger ledgerBuffer
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -137,35 +138,56 @@ type Written struct {
 	LastOffset       int64  // of the last write
 }
 
-// Writes gives the newest runs of writes to an output, by offset; some thousands over all outputs.
-// What io_uring writes is not among them, nor what processes outside of the tree do.
-func (s *Set) Writes(inode uint64) ([]Written, error) {
+// ledgerBuffer is reused: a program that writes garbage again and again has the ledger read again and again.
+type ledgerBuffer struct {
+	mu     sync.Mutex
+	keys   []uint32
+	values []run
+}
+
+// Writes appends to dst the newest runs of writes to an output, by offset; some thousands over all
+// outputs. What io_uring writes is not among them, nor what processes outside of the tree do.
+func (s *Set) Writes(dst []Written, inode uint64) ([]Written, error) {
 	m := s.env.maps["ledger"]
 	if m == nil {
 		return nil, &NotSupportedError{Feature: "the ledger of writes to the output", Err: errors.New("system calls are not watched")}
 	}
-	var (
-		at     ebpf.MapBatchCursor
-		keys   = make([]uint32, ledgerSize)
-		values = make([]run, ledgerSize)
-	)
-	n, err := m.BatchLookup(&at, keys, values, nil)
+	b := &s.ledger
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.keys == nil {
+		b.keys, b.values = make([]uint32, ledgerSize), make([]run, ledgerSize)
+	}
+	var at ebpf.MapBatchCursor
+	n, err := m.BatchLookup(&at, b.keys, b.values, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil, fmt.Errorf("read the ledger of writes: %w", err)
 	}
-	var out []Written
-	for i := range values[:n] {
-		r := &values[i]
+	wanted := 0
+	for i := range b.values[:n] {
+		if b.values[i].Ino == inode && b.values[i].Length != 0 {
+			wanted++
+		}
+	}
+	dst = slices.Grow(dst, wanted)
+	from := len(dst)
+	heads := make([]byte, 0, 32*wanted)
+	head := func(b *[16]byte, n uint8) []byte {
+		at := len(heads)
+		heads = append(heads, b[:min(n, 16)]...)
+		return heads[at:len(heads):len(heads)]
+	}
+	for i := range b.values[:n] {
+		r := &b.values[i]
 		if r.Ino != inode || r.Length == 0 {
 			continue
 		}
-		out = append(out, Written{
+		dst = append(dst, Written{
 			Offset: int64(r.Offset), Length: int64(r.Length), PID: int32(r.PID), TID: int32(r.TID), Comm: cString(r.Comm[:]),
 			Call: callName(uint32(r.Nr)), FD: r.FD, Writes: int64(r.Writes), BootNanos: int64(r.First), Until: int64(r.Last), Odd: r.Odd != 0,
-			First: append([]byte(nil), r.FirstIs[:min(r.FirstN, 16)]...), Last: append([]byte(nil), r.LastIs[:min(r.LastN, 16)]...),
-			LastOffset: int64(r.LastOffset),
+			First: head(&r.FirstIs, r.FirstN), Last: head(&r.LastIs, r.LastN), LastOffset: int64(r.LastOffset),
 		})
 	}
-	slices.SortFunc(out, func(a, b Written) int { return cmp.Compare(a.Offset, b.Offset) })
-	return out, nil
+	slices.SortFunc(dst[from:], func(a, b Written) int { return cmp.Compare(a.Offset, b.Offset) })
+	return dst, nil
 }

@@ -101,7 +101,7 @@ func TestWritten(t *testing.T) {
 		k.before = func(pid int) { o = outputOf(t, w, pid) }
 		w.run(k)
 		w.done(k)
-		all, err := w.Writes(o.Inode)
+		all, err := w.Writes(nil, o.Inode)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestLook(t *testing.T) {
 		k.before = func(pid int) { o = outputOf(t, w, pid) }
 		w.run(k)
 		w.done(k)
-		all, err := w.Writes(o.Inode)
+		all, err := w.Writes(nil, o.Inode)
 		if err != nil {
 			t.Fatal(err)
 		}
