@@ -112,6 +112,9 @@ func (r *goReader) value(typ, data uint64) string {
 	if name == "" {
 		name = "unknown type"
 	}
+	if kind == goString {
+		return "a string that the core does not hold"
+	}
 	return fmt.Sprintf("(%s) %#x", name, data)
 }
 
@@ -176,14 +179,20 @@ func (r *goReader) types() (uint64, bool) {
 		for at := s.Start; at+8 <= s.End && left > 0; {
 			b := buf[:min(uint64(len(buf)), s.End-at, left)]
 			got := r.read(at, b)
+			if got == 0 { // a core of stacks: what the linker put there, right unless the program is relocated
+				got = r.prog.Read(at, b)
+			}
 			for i := 0; i+8 <= got; i += 8 {
 				if le.Uint64(b[i:]) != r.prog.PCLn {
 					continue
 				}
 				md := at + uint64(i)
-				first, ok := r.word(md + r.lay.moduleTypes)
-				end, ok2 := r.word(md + r.lay.moduleTypes + 8)
-				if ok && ok2 && first < end && end-first < 1<<30 {
+				var w [16]byte
+				if !r.any(md+r.lay.moduleTypes, w[:]) {
+					continue
+				}
+				first, end := le.Uint64(w[:]), le.Uint64(w[8:])
+				if first < end && end-first < 1<<30 {
 					r.typesAt = first
 					return first, true
 				}
