@@ -296,6 +296,20 @@ func (k *look) match(p []byte) int {
 	return i
 }
 
+// fitting says whether p begins with tokens of the core's classes, of any length.
+func (k *look) fitting(p []byte) bool {
+	i := 0
+	for x := range k.core {
+		t := &k.all[x]
+		if i >= len(p) || tokenOf[p[i]] != t.class || t.class == mark && p[i] != t.sign {
+			return false
+		}
+		for i++; t.class != mark && i < len(p) && tokenOf[p[i]] == t.class; i++ {
+		}
+	}
+	return true
+}
+
 // stamp is the number of digits that the dates of two lines of the look have in common before the first
 // that differs.
 func (k *look) stamp(a, b []byte) (common int) {

@@ -1,7 +1,5 @@
 package output
 
-import "encoding/binary"
-
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
@@ -22,15 +20,7 @@ func oddIn(w uint64) uint64 {
 func textPrefix(p []byte) int {
 	n := 0
 	for {
-		for len(p)-n >= 32 {
-			q := p[n : n+32]
-			a, b := oddIn(binary.LittleEndian.Uint64(q)), oddIn(binary.LittleEndian.Uint64(q[8:]))
-			c, d := oddIn(binary.LittleEndian.Uint64(q[16:])), oddIn(binary.LittleEndian.Uint64(q[24:]))
-			if a|b|c|d != 0 {
-				break
-			}
-			n += 32
-		}
+		n += plainPrefix(p[n:])
 		start := n
 		for n < len(p) {
 			switch class[p[n]] {

@@ -1,0 +1,91 @@
+#include "textflag.h"
+
+#define FILL(value, x, y) \
+	MOVL $value, AX \
+	VMOVD AX, x \
+	VPBROADCASTB x, y
+
+// PLAIN sets the bits of o that are bytes at off which are no plain text.
+#define PLAIN(off, v, w, o) \
+	VMOVDQU off(SI), v \
+	VPCMPGTB Y0, v, w \ // 0x20 to 0x7f
+	VPCMPEQB Y1, v, Y8 \ // DEL
+	VPANDN w, Y8, w \
+	VPAND Y2, v, Y9 \
+	VPCMPEQB Y3, Y9, Y9 \ // BS to SI
+	VPOR Y9, w, w \
+	VPCMPEQB Y4, v, Y8 \ // BEL
+	VPCMPEQB Y5, v, Y9 \ // ESC
+	VPOR Y8, w, w \
+	VPOR Y9, w, w \
+	VPMOVMSKB w, o \
+	NOTL o
+
+// func plainAVX2(p *byte, n int) int
+TEXT ·plainAVX2(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ SI, DI
+	FILL(0x1f, X0, Y0)
+	FILL(0x7f, X1, Y1)
+	FILL(0xf8, X2, Y2)
+	FILL(0x08, X3, Y3)
+	FILL(0x07, X4, Y4)
+	FILL(0x1b, X5, Y5)
+
+loop:
+	PLAIN(0, Y6, Y7, AX)
+	PLAIN(32, Y10, Y11, BX)
+	SHLQ $32, BX
+	ORQ  BX, AX
+	JNE  odd
+	ADDQ $64, SI
+	SUBQ $64, CX
+	JNE  loop
+	XORQ AX, AX
+	JMP  done
+
+odd:
+	BSFQ AX, AX
+
+done:
+	SUBQ DI, SI
+	ADDQ SI, AX
+	VZEROUPPER
+	MOVQ AX, ret+16(FP)
+	RET
+
+// SET puts the bits of 64 bytes that op finds equal to y at to.
+#define SET(y, a, b, to) \
+	VPCMPEQB y, a, Y6 \
+	VPCMPEQB y, b, Y7 \
+	VPMOVMSKB Y6, AX \
+	VPMOVMSKB Y7, BX \
+	SHLQ $32, BX \
+	ORQ BX, AX \
+	MOVQ AX, to(DI)
+
+// func markAVX2(p *byte, out *marks, n int)
+TEXT ·markAVX2(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), SI
+	MOVQ out+8(FP), DI
+	MOVQ n+16(FP), CX
+	FILL(0x0a, X0, Y0)
+	FILL(0xe0, X1, Y1)
+	FILL(0x20, X2, Y2)
+	FILL(0x7b, X3, Y3)
+
+next:
+	VMOVDQU (SI), Y4
+	VMOVDQU 32(SI), Y5
+	SET(Y0, Y4, Y5, 0)
+	SET(Y3, Y4, Y5, 16)
+	VPAND Y1, Y4, Y4
+	VPAND Y1, Y5, Y5
+	SET(Y2, Y4, Y5, 8)
+	ADDQ $64, SI
+	ADDQ $24, DI
+	DECQ CX
+	JNE  next
+	VZEROUPPER
+	RET

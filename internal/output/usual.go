@@ -1,0 +1,214 @@
+package output
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+const letterless = 0xe0e0e0e0e0e0e0e0 // of each byte, the bits that tell 0x20 to 0x3f from letters
+
+// usual says that a whole line begins as most do and holds nothing more to look at. It counts it then.
+func (l *Lines) usual(p []byte) bool {
+	s := &l.search
+	if !s.any || !s.quick || l.pend.on || l.compare() {
+		return false
+	}
+	k := &l.looks[s.hot]
+	if !k.quick(p) || s.run > 0 && l.dense(p, k.least) {
+		return false
+	}
+	if k.json && p[len(p)-1] != '}' {
+		return false
+	}
+	if s.objects > 0 {
+		for i := k.least; ; i++ {
+			n := bytes.IndexByte(p[i:], '{')
+			if n < 0 {
+				break
+			}
+			if i += n; i+1 < len(p) && p[i+1] == '"' && (!k.json || s.objects > 1 || k.quick(p[i:])) {
+				return false
+			}
+		}
+	}
+	l.lines++
+	l.headed++
+	return true
+}
+
+// dense says whether there is a piece without letters in p, from an offset on, as long as a look's.
+func (l *Lines) dense(p []byte, from int) bool {
+	const window, bytes6 = 6, 1<<48 - 1
+	run := l.search.run
+	step := run - window + 1
+	i := from
+	for ; i+8 <= len(p); i += step {
+		if binary.LittleEndian.Uint64(p[i:])&(letterless&bytes6) == letterless&(ones*0x20)&bytes6 {
+			a, b := letterlessPiece(p, i)
+			if b-a >= run {
+				return true
+			}
+			i = max(i, b-step) // the next one to look at begins at b
+		}
+	}
+	if i+window <= len(p) { // at the end of the line
+		a, b := letterlessPiece(p, i)
+		return b-a >= run
+	}
+	return false
+}
+
+// letterlessPiece is the whole piece without letters around the byte at i.
+func letterlessPiece(p []byte, i int) (a, b int) {
+	for a, b = i, i; ; b += 8 {
+		if b+8 > len(p) {
+			for b < len(p) && p[b]&0xe0 == 0x20 {
+				b++
+			}
+			break
+		}
+		if x := binary.LittleEndian.Uint64(p[b:])&letterless ^ letterless&(ones*0x20); x != 0 {
+			b += bits.TrailingZeros64(x) / 8
+			break
+		}
+	}
+	for ; ; a -= 8 {
+		if a < 8 {
+			for a > 0 && p[a-1]&0xe0 == 0x20 {
+				a--
+			}
+			break
+		}
+		if x := binary.LittleEndian.Uint64(p[a-8:])&letterless ^ letterless&(ones*0x20); x != 0 {
+			a -= bits.LeadingZeros64(x) / 8
+			break
+		}
+	}
+	return a, b
+}
+
+// study says that lines that begin as none does are learned from: all at first, then some now and then.
+func (l *Lines) study() bool { return l.lines < 1024 || l.lines&1023 < 32 }
+
+// passed says that a line is not worth a look, since no known look begins with its first byte. It counts it then.
+func (l *Lines) passed(p []byte) bool {
+	if l.pend.on || len(p) < 2 || l.study() || l.mayBegin(p[0]) {
+		return false
+	}
+	l.lines++
+	l.orphans++
+	return true
+}
+
+func (l *Lines) mayBegin(b byte) bool { return l.search.first[b/64]>>(b%64)&1 != 0 }
+
+// fitting says whether p may begin with a look that is known.
+func (l *Lines) fitting(p []byte) bool {
+	if !l.mayBegin(p[0]) {
+		return false
+	}
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.lines >= learned && k.core > 0 && k.fitting(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// compare says that the line is one of those that are compared in full, so that what is known stays right.
+func (l *Lines) compare() bool {
+	if l.lines < 4096 {
+		return l.lines&63 == 63
+	}
+	return l.lines&255 == 255
+}
+
+const windowLeast = 4 * markBlock // shorter pieces are not worth the marks
+
+// window takes whole lines that p begins with, as long as marks tell something about them, and
+// says how many bytes that are.
+func (l *Lines) window(dst []Torn, p []byte) (_ []Torn, n int) {
+	var all [markBlocks]marks
+	for l.search.quick && len(p)-n >= windowLeast {
+		q := p[n:]
+		m := all[:min(len(q)/markBlock, markBlocks)]
+		setMarks(q, m)
+		run := l.search.run
+		runs(m, run)
+		from := 0
+		for i := range m {
+			for nl := m[i].newline; nl != 0; nl &= nl - 1 {
+				to := i*markBlock + bits.TrailingZeros64(nl)
+				if l.usualMarked(q, from, to, m) {
+					l.lines++
+					l.headed++
+				} else if !l.passed(q[from:to]) {
+					dst = l.whole(dst, q[from:to])
+				}
+				l.pos += int64(to + 1 - from)
+				from = to + 1
+				if l.search.run != run {
+					goto anew
+				}
+			}
+		}
+		if from == 0 {
+			break // a line of its own
+		}
+	anew:
+		n += from
+	}
+	return dst, n
+}
+
+// usualMarked is usual for a line of a window.
+func (l *Lines) usualMarked(q []byte, from, to int, m []marks) bool {
+	s := &l.search
+	if !s.quick || l.pend.on || l.compare() {
+		return false
+	}
+	k := &l.looks[s.hot]
+	i := from + k.at[0]
+	if i+16 > to || binary.LittleEndian.Uint64(q[i:])&k.mask[0] != k.value[0] || binary.LittleEndian.Uint64(q[i+8:])&k.mask[1] != k.value[1] {
+		if k.at[0] == k.at[1] || !k.quick(q[from:to]) {
+			return false
+		}
+	}
+	// What begins in the line has its piece without letters there.
+	if i := from + k.least + s.off[0]; i < to {
+		w := i / markBlock
+		x := m[w].letterless &^ (1<<(i%markBlock) - 1)
+		for ; w < to/markBlock; x = m[w].letterless {
+			if x != 0 {
+				return false
+			}
+			w++
+		}
+		if x&(1<<(to%markBlock)-1) != 0 {
+			return false
+		}
+	}
+	if k.json && q[to-1] != '}' {
+		return false
+	}
+	return s.objects == 0 || !l.objects(q, from, to, m)
+}
+
+// objects says whether there is something in a line that might be another look's beginning.
+func (l *Lines) objects(q []byte, from, to int, m []marks) bool {
+	k := &l.looks[l.search.hot]
+	for i := from + k.least; i < to; {
+		x := m[i/markBlock].brace >> (i % markBlock)
+		if x == 0 {
+			i = (i/markBlock + 1) * markBlock
+			continue
+		}
+		if i += bits.TrailingZeros64(x); i < to && q[i+1] == '"' && (!k.json || l.search.objects > 1 || k.quick(q[i:to])) {
+			return true
+		}
+		i++
+	}
+	return false
+}
