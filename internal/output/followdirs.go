@@ -168,7 +168,7 @@ func (w *Follower) follow(path string, wanted, quiet bool, names map[string]stru
 	l.due = w.now
 	kept, known := w.kept[path]
 	if known {
-		l.restore(kept)
+		l.restore(kept, w.now.UnixNano())
 		delete(w.kept, path)
 	}
 	l.to = w.o.New(path)
@@ -195,6 +195,7 @@ func (w *Follower) follow(path string, wanted, quiet bool, names map[string]stru
 			l.add(w.older(g))
 		}
 	}
+	l.newest, l.begun = seenOf(all), true
 	if len(l.files) > 0 {
 		if st, err := statFile(path); err == nil {
 			l.add(w.begin(l, st))

@@ -197,6 +197,12 @@ func (f *file) next(buf []byte) (c chunk, err error) {
 			return chunk{more: n == len(b)}, nil
 		}
 	}
+	if !f.zip && f.offset > printMost { // what stands before the offset may be alike in many files: blanks, rulers
+		var b [printMost]byte
+		if n, _ := r.ReadAt(b[:f.head.Bytes], 0); printOf(b[:n]) != f.head {
+			return c, errReplaced
+		}
+	}
 	n, err := r.ReadAt(buf, f.start())
 	end := err == io.EOF
 	if err != nil && !end {
@@ -243,7 +249,7 @@ func (f *file) advance(before, b []byte, zeros int64) {
 	if zeros > 0 { // a hole is longer than any print
 		n, b, before = zeros, someZeros[:printMost], nil
 	}
-	if f.head.Bytes < printMost && int64(f.head.Bytes) == f.offset {
+	if f.head.Bytes < printMost && int64(f.tail.Bytes) == f.offset {
 		whole := append(append(make([]byte, 0, 2*printMost), before...), b[:min(len(b), printMost)]...)
 		f.head = printOf(whole[:min(len(whole), printMost)])
 	}

@@ -30,6 +30,8 @@ type followed struct {
 	behind  bool      // not all that was taken was done with when it was saved
 	atEnd   bool      // what is there at the first look is not read
 	form    Form      // of the last file
+	begun   bool      // newest is known
+	newest  seen      // of what was rotated away, when that was looked at last
 	ended   bool
 }
 
@@ -90,8 +92,14 @@ func (w *Follower) look(l *followed) (more bool) {
 func (w *Follower) turn(l *followed, st fileStat) bool {
 	f := l.last()
 	if f == nil {
+		if l.begun {
+			w.queue(l, l.newest.after(w.generations(l), 0), st)
+		}
 		l.add(w.begin(l, st))
 		return true
+	}
+	if f.fd < 0 && f.head.Bytes == 0 && !f.zip && (f.strange || st.size > 0) {
+		return w.replaced(l, st) // nothing is known of it but a number, which another may have by now
 	}
 	if f.strange { // it comes from a kept position
 		if f.id.Ino == st.id.Ino && st.size >= f.offset && w.sameAt(f, l.path) {
@@ -113,11 +121,16 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 		case st.size < f.size: // what was not yet read is gone, and nothing else
 			w.lose(l, f, f.size-st.size, "the end was cut off")
 			f.size, f.looked = st.size, f.offset
+		case st.size == f.size && st.mtime != f.mtime && (st.size == 0 || w.ready(f) != nil || !f.compare(fdReader(f.fd))):
+			return w.replaced(l, st) // filled and cut, or cut and filled, since the last look
 		}
 		f.mtime = st.mtime
 		return true
 	}
-	if i := slices.IndexFunc(l.files, func(g *file) bool { return g.id == st.id && !g.zip }); i >= 0 { // it has its name back
+	back := func(g *file) bool {
+		return g.id == st.id && !g.zip && (g.fd >= 0 || g.head.Bytes > 0 && st.size >= g.offset && w.sameAt(g, l.path))
+	}
+	if i := slices.IndexFunc(l.files, back); i >= 0 { // it has its name back
 		g := l.files[i]
 		l.remove(g)
 		l.add(g)
@@ -134,7 +147,10 @@ func (l *followed) add(f *file) {
 
 // begin is a file that nothing was read of.
 func (w *Follower) begin(l *followed, st fileStat) *file {
-	l.real = realPath(l.path)
+	if l.real = realPath(l.path); len(l.files) == 0 {
+		l.newest = seenOf(w.generations(l))
+	}
+	l.begun = true
 	f := &file{path: l.path, id: st.id, fd: -1, mtime: st.mtime, grew: w.now.UnixNano(), head: printOf(nil), tail: printOf(nil)}
 	if l.atEnd {
 		w.skip(f, st)
@@ -143,11 +159,31 @@ func (w *Follower) begin(l *followed, st fileStat) *file {
 	return f
 }
 
+// holds says whether the open file still has what was read of it.
+func (f *file) holds() bool {
+	if f.fd < 0 {
+		return f.unpack != nil
+	}
+	st, err := statFd(f.path, f.fd)
+	return err == nil && st.size >= f.offset && f.compare(fdReader(f.fd))
+}
+
 // older is a file that was rotated away before anything was read of it.
 func (w *Follower) older(g generation) *file {
 	f := &file{path: g.path, id: g.id, zip: g.zip, fd: -1, mtime: g.mtime, size: g.size, grew: w.now.UnixNano(), head: printOf(nil), tail: printOf(nil)}
 	if g.zip {
 		f.size = 0
+	}
+	// It may get another name before it is read.
+	var b [printMost]byte
+	if w.ready(f) == nil {
+		if g.zip {
+			n, _ := f.unpack.ReadAt(b[:], 0)
+			f.head = printOf(b[:n])
+		} else {
+			n, _ := fdReader(f.fd).ReadAt(b[:], 0)
+			f.head = printOf(b[:n])
+		}
 	}
 	return f
 }
@@ -178,14 +214,11 @@ func (w *Follower) skip(f *file, st fileStat) {
 func (w *Follower) replaced(l *followed, st fileStat) bool {
 	f := l.last()
 	sameFile := f.id == st.id // it was cut, or its number was given to another
-	if sameFile {
+	if sameFile || !f.holds() {
 		w.close(f)
 	}
 	real := realPath(l.path)
-	all, err := generations(l.realOr(real))
-	if err != nil {
-		w.problem(l.path, err)
-	}
+	all := w.generations(l)
 	n, moved := w.find(f, all, real, st)
 	switch {
 	case n < 0 && moved: // a copy took its place
@@ -193,7 +226,7 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 		f.path, f.id, f.mtime, f.strange = l.path, st.id, st.mtime, false
 		l.missing = 0
 		return true
-	case n < 0 && f.fd < 0 && l.missing < missingMost:
+	case n < 0 && f.fd < 0 && f.head.Bytes > 0 && l.missing < missingMost:
 		l.missing++
 		return false
 	}
@@ -205,7 +238,7 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 			f.path, f.id, f.zip = all[n].path, all[n].id, all[n].zip
 		}
 		f.strange = false
-		between = all[n+1:]
+		between = all[max(n+1, l.newest.index(all)):]
 	default:
 		// It is not there any more. What was written after it was looked at came after it.
 		if f.fd >= 0 {
@@ -213,7 +246,7 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 				f.mtime = st.mtime
 			}
 		}
-		between = slices.DeleteFunc(all, func(g generation) bool { return g.mtime <= f.mtime })
+		between = l.newest.after(all, f.mtime)
 		if f.fd < 0 {
 			if lost := f.size - f.offset; f.offset > 0 || lost > 0 && len(between) == 0 {
 				why := "it was deleted"
@@ -226,13 +259,29 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 			l.remove(f)
 		}
 	}
-	for _, g := range between {
-		if g.id != st.id && !slices.ContainsFunc(l.files, func(f *file) bool { return f.id == g.id }) {
+	l.newest = seenOf(all)
+	w.queue(l, between, st)
+	l.add(w.begin(l, st))
+	return true
+}
+
+// queue has what was rotated away read, but for what is there already and what is at the log's path.
+func (w *Follower) queue(l *followed, all []generation, st fileStat) {
+	for _, g := range all {
+		there := func(f *file) bool { return f.id == g.id && (f.fd >= 0 || f.head.Bytes > 0 && w.sameAt(f, g.path)) }
+		if g.id != st.id && !slices.ContainsFunc(l.files, there) {
 			l.add(w.older(g))
 		}
 	}
-	l.add(w.begin(l, st))
-	return true
+}
+
+// generations is what was rotated away of a log.
+func (w *Follower) generations(l *followed) []generation {
+	all, err := generations(l.realOr(realPath(l.path)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.problem(l.path, err)
+	}
+	return all
 }
 
 // realOr is where the log itself lies: links to it stay, and it may be gone for a moment.
@@ -257,6 +306,9 @@ func realPath(path string) string {
 // find looks for f among what was rotated away: the file itself, a copy of it, or what it was packed into.
 // moved: what lies at path holds all that was read of it.
 func (w *Follower) find(f *file, all []generation, path string, st fileStat) (n int, moved bool) {
+	if f.head.Bytes == 0 && f.fd < 0 {
+		return -1, false // nothing is known of it but a number, which another may have by now
+	}
 	for i, g := range all {
 		if g.id.Ino == f.id.Ino && !g.zip && !f.zip && g.size >= f.offset && w.sameAt(f, g.path) {
 			return i, false
@@ -342,27 +394,32 @@ func (w *Follower) lookGone(l *followed) (more bool) {
 		l.ended = !l.wanted && w.now.Sub(l.gone) > 5*time.Second
 		return false
 	}
+	if l.gone.Equal(w.now) && !f.holds() {
+		w.close(f)
+	}
 	if f.fd < 0 && f.unpack == nil {
-		all, _ := generations(l.realOr(l.path))
+		all := w.generations(l)
 		n, _ := w.find(f, all, l.path, fileStat{})
 		switch {
 		case n >= 0:
 			f.path, f.id, f.zip, f.strange = all[n].path, all[n].id, all[n].zip, false
-			for _, g := range all[n+1:] { // more than one has gone this way
-				if !slices.ContainsFunc(l.files, func(f *file) bool { return f.id == g.id }) {
-					l.add(w.older(g))
-				}
-			}
+			between := all[max(n+1, l.newest.index(all)):] // more than one may have gone this way
+			l.newest = seenOf(all)
+			w.queue(l, between, fileStat{})
 			l.missing = 0
 		case l.missing < missingMost:
 			l.missing++
 			return false
 		default:
 			l.missing = 0
-			if f.size > f.offset || f.strange {
+			between := l.newest.after(all, f.mtime)
+			if f.size > f.offset || f.offset > 0 && (f.strange || len(between) > 0) {
 				w.lose(l, f, f.size-f.offset, "it was deleted")
 			}
+			l.newest = seenOf(all)
+			w.close(f)
 			l.remove(f)
+			w.queue(l, between, fileStat{})
 			return false
 		}
 	}

@@ -53,6 +53,9 @@ func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 // can be read.
 func (w *Follower) readFailed(l *followed, f *file, err error) bool {
 	last := f == l.last()
+	if errors.Is(err, errReplaced) {
+		w.close(f)
+	}
 	switch {
 	case errors.Is(err, errReplaced) && last:
 		// Cut and filled again between two looks: what is there now is read from its start.
@@ -62,12 +65,12 @@ func (w *Follower) readFailed(l *followed, f *file, err error) bool {
 		return false
 	case errors.Is(err, fs.ErrNotExist) && !last, errors.Is(err, errReplaced):
 		// On its way to another name, or gone.
-		all, _ := generations(l.realOr(l.path))
+		all := w.generations(l)
 		if n, _ := w.find(f, all, "", fileStat{}); n >= 0 {
 			f.path, f.id, f.zip, l.missing = all[n].path, all[n].id, all[n].zip, 0
 			return false
 		}
-		if l.missing++; l.missing <= missingMost {
+		if l.missing++; l.missing <= missingMost && f.head.Bytes > 0 {
 			return false
 		}
 		l.missing = 0
@@ -147,6 +150,9 @@ func (w *Follower) read(l *followed, f *file) (again bool, err error) {
 	if n > 0 {
 		f.advance(before, c.text[:n], 0)
 		f.grew = w.now.UnixNano()
+	} else if f.offset == 0 { // it will be known again
+		f.head = printOf(c.text[:min(len(c.text), printMost)])
+		l.turned = true
 	}
 	f.looked = max(f.looked, f.offset+int64(len(c.text)-n))
 	if n > 0 && c.more {

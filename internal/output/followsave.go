@@ -4,6 +4,7 @@ package output
 type point struct {
 	files []savedFile
 	at    [2]int64
+	seen  seen
 }
 
 const pointsMost = 16
@@ -11,7 +12,7 @@ const pointsMost = 16
 // mark remembers where the log is now. A consumer that is not done with all it was given goes on at the last point
 // before that.
 func (l *followed) mark() {
-	p := point{at: l.at, files: make([]savedFile, 0, len(l.files))}
+	p := point{at: l.at, seen: l.newest, files: make([]savedFile, 0, len(l.files))}
 	for _, f := range l.files {
 		p.files = append(p.files, f.saved())
 	}
@@ -31,11 +32,11 @@ func (f *file) saved() savedFile {
 		Read: max(f.read, f.offset), Size: f.size, MTime: f.mtime, Head: f.head, Tail: f.tail}
 }
 
-func (l *followed) restore(s savedLog) {
-	l.at, l.resume = s.At, s.Done
+func (l *followed) restore(s savedLog, now int64) {
+	l.at, l.resume, l.newest, l.begun = s.At, s.Done, s.Seen, true
 	for _, f := range s.Files {
 		l.add(&file{path: f.Path, id: FileID{f.Dev, f.Ino}, zip: f.Zip, fd: -1, form: f.Form, offset: f.Offset, line: f.Line, looked: f.Offset,
-			read: f.Read, size: f.Size, mtime: f.MTime, head: f.Head, tail: f.Tail, strange: true})
+			read: f.Read, size: f.Size, mtime: f.MTime, head: f.Head, tail: f.Tail, strange: true, grew: now})
 		l.form = f.Form
 	}
 	l.mark()
@@ -68,7 +69,7 @@ func (l *followed) position() savedLog {
 	if len(files) > filesMost {
 		files = files[:filesMost]
 	}
-	return savedLog{Path: l.path, Files: files, At: p.at, Done: [2]int64{max(done[0], p.at[0]), max(done[1], p.at[1])}}
+	return savedLog{Path: l.path, Files: files, At: p.at, Done: [2]int64{max(done[0], p.at[0]), max(done[1], p.at[1])}, Seen: p.seen}
 }
 
 // save writes the positions that have changed.

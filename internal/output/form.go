@@ -51,8 +51,8 @@ func formOf(start []byte, all bool) (form Form, sure bool) {
 	case !stamped(line):
 		return Raw, true
 	}
-	if _, ok := parseCRI(line); ok {
-		return CRI, true
+	if e, ok := parseCRI(line); ok {
+		return CRI, sure || line[e.skip-1] == ' ' // else the tag may go on
 	}
 	return Raw, sure || len(line) > 64
 }

@@ -39,6 +39,7 @@ type savedLog struct {
 	Files []savedFile `json:"files,omitzero"`
 	At    [2]int64    `json:"at"`
 	Done  [2]int64    `json:"done"`
+	Seen  seen        `json:"seen"`
 }
 
 func (s *savedLog) valid() error {
@@ -52,7 +53,7 @@ func (s *savedLog) valid() error {
 	}
 	for _, f := range s.Files {
 		if f.Offset < 0 || f.Line < 0 || f.Head.Bytes < 0 || f.Tail.Bytes < 0 || f.Head.Bytes > printMost || f.Tail.Bytes > printMost ||
-			int64(f.Tail.Bytes) > f.Offset || int64(f.Head.Bytes) > f.Offset {
+			int64(f.Tail.Bytes) > f.Offset {
 			return errors.New("offsets of a file")
 		}
 	}
@@ -108,13 +109,17 @@ func OpenJournal(path string) (j *Journal, kept map[string]savedLog, err error) 
 		}
 	}()
 	var f *os.File
-	for {
+	for tries := 0; ; tries++ {
 		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK, 0o600)
 		if err != nil {
 			return nil, nil, err
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
+			if tries < 10 { // a process that was just forked holds it for a moment
+				time.Sleep(20 * time.Millisecond)
+				continue
+			}
 			return nil, nil, ErrInUse
 		}
 		a, err1 := f.Stat()

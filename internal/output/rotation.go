@@ -32,6 +32,45 @@ type order struct {
 	stamp string // 20261122-072416: the higher, the younger
 }
 
+// seen is what is remembered of the youngest file that a log had been rotated to at some moment, so that what comes
+// after it is known. Its name, its number or its time is what it keeps.
+type seen struct {
+	Stamp string `json:"stamp,omitzero"`
+	Ino   uint64 `json:"ino,omitzero"`
+	MTime int64  `json:"mtime,omitzero"` // ns
+}
+
+func seenOf(all []generation) seen {
+	if len(all) == 0 {
+		return seen{}
+	}
+	g := all[len(all)-1]
+	return seen{g.order.stamp, g.id.Ino, g.mtime}
+}
+
+// index is where in all those begin that came after s; 0 where it is not among them any more.
+func (s seen) index(all []generation) (from int) {
+	for i, g := range all {
+		switch {
+		case s == seen{}:
+		case s.Stamp != "" && g.order.stamp != "":
+			if g.order.stamp <= s.Stamp {
+				from = i + 1
+			}
+		case g.id.Ino == s.Ino && !g.zip, g.mtime == s.MTime:
+			from = i + 1
+		}
+	}
+	return from
+}
+
+// after gives those that came after s, and were not written last before mtime.
+func (s seen) after(all []generation, mtime int64) []generation {
+	return slices.DeleteFunc(slices.Clone(all[s.index(all):]), func(g generation) bool {
+		return g.mtime < mtime && (!g.zip || g.mtime/1e9 < mtime/1e9) // packers may keep whole seconds
+	})
+}
+
 // rotated takes apart the name of a file that was rotated away: x.log.1, x.log.2.gz, x.log-20261122, 0.log.20261122-072416,
 // x.1.log, x.log.old. It gives the names that the log may have.
 func rotated(name string) (logs []string, o order, zip bool) {

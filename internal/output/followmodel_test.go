@@ -1,0 +1,184 @@
+package output
+
+import (
+	"flag"
+	"fmt"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var modelSeeds = flag.Int("model", 60, "how many random histories of files TestFollowModel tries")
+
+// model is what a log was, and what a follower must have seen of it.
+type model struct {
+	*lab
+	r       *rand.Rand
+	n       int      // lines written
+	files   []string // rotated away, the oldest first
+	want    strings.Builder
+	serial  int
+	up      bool
+	history []string
+}
+
+func (m *model) did(format string, args ...any) {
+	m.history = append(m.history, fmt.Sprintf(format, args...))
+}
+
+func (m *model) line() string {
+	m.n++
+	return fmt.Sprintf("line %06d %s\n", m.n, strings.Repeat("x", m.r.Intn(200)))
+}
+
+// step does one thing to the log, as something does in the world, and notes what must be handed on of it.
+func (m *model) step() {
+	switch k := m.r.Intn(14); k {
+	case 0, 1, 2, 3, 4: // write
+		var text string
+		for range 1 + m.r.Intn(20) {
+			text += m.line()
+		}
+		if m.r.Intn(4) == 0 { // not to the end of a line
+			n := m.r.Intn(len(text))
+			m.write(m.log, text[:n])
+			m.did("write %d", n)
+			m.want.WriteString(text[:n])
+			m.maybeLook()
+			text = text[n:]
+		}
+		m.write(m.log, text)
+		m.did("write %d", len(text))
+		m.want.WriteString(text)
+	case 5, 6, 7: // rotate, as kubelet does: a stamp in the name, packed soon
+		if !m.exists(m.log) {
+			return
+		}
+		m.serial++
+		old := fmt.Sprintf("%s.20261122-%06d", m.log, m.serial)
+		m.must(os.Rename(m.log, old))
+		m.files = append(m.files, old)
+		m.did("rotate to %s", filepath.Base(old))
+		if m.r.Intn(2) == 0 {
+			m.maybeLook()
+		}
+		if m.r.Intn(2) == 0 {
+			m.write(m.log, "")
+		}
+		if m.r.Intn(3) == 0 {
+			m.run("gzip", old)
+			m.files[len(m.files)-1] += ".gz"
+			m.did("gzip")
+		}
+	case 8: // the last but one is packed
+		if i := len(m.files) - 2; i >= 0 && !strings.HasSuffix(m.files[i], ".gz") {
+			m.run("gzip", m.files[i])
+			m.files[i] += ".gz"
+			m.did("gzip %s", filepath.Base(m.files[i]))
+		}
+	case 9: // copy and cut
+		if st, err := os.Stat(m.log); err != nil || st.Size() == 0 {
+			return
+		}
+		m.serial++
+		old := fmt.Sprintf("%s.20261122-%06d", m.log, m.serial)
+		m.run("cp", m.log, old)
+		m.must(os.Truncate(m.log, 0))
+		m.files = append(m.files, old)
+		m.did("copy to %s, cut", filepath.Base(old))
+	case 10: // cut; what was written since the last look is lost, so there is a look before
+		if !m.up || !m.exists(m.log) {
+			return
+		}
+		m.look()
+		m.must(os.Truncate(m.log, 0))
+		m.did("cut")
+		m.look() // what is written next to where it was would be a file that was never cut
+	case 11, 12: // kill, or end, and begin anew
+		if m.up {
+			if m.r.Intn(2) == 0 {
+				m.Close()
+				m.did("end")
+			} else {
+				m.save()
+				m.crash()
+				m.did("kill")
+			}
+			m.up = false
+		} else {
+			m.begin()
+		}
+	case 13: // too few descriptors
+		if m.up {
+			m.maxOpen = 1 + m.r.Intn(3)
+			m.closeAll(m.logs[0])
+			m.did("closed")
+		}
+	}
+	m.maybeLook()
+}
+
+func (m *model) exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+func (m *model) begin() {
+	m.start(func(o *FollowOptions) { o.Position = filepath.Join(m.dir, ".position") })
+	m.up = true
+	m.did("begin")
+	m.look()
+}
+
+func (m *model) maybeLook() {
+	if m.up && m.r.Intn(3) > 0 {
+		m.look()
+	}
+}
+
+func (m *model) look() {
+	for range 1 + m.r.Intn(5) {
+		m.clock = m.clock.Add(time.Duration(m.r.Intn(900)) * time.Millisecond)
+		for m.Poll(m.clock) {
+		}
+	}
+	m.poll()
+	m.did("look: %d of %d bytes%s", len(m.all[m.log].streams[0]), m.want.Len(), m.state())
+}
+
+func (m *model) state() (s string) {
+	for _, f := range m.logs[0].files {
+		s += fmt.Sprintf("; %s %d: %d of %d", filepath.Base(f.path), f.id.Ino, f.offset, f.size)
+	}
+	return s
+}
+
+// Whatever happens to a log in whatever order, each byte comes once.
+func TestFollowModel(t *testing.T) {
+	for seed := range int64(*modelSeeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			m := &model{lab: newLab(t, func(o *FollowOptions) { o.Paths = nil }), r: rand.New(rand.NewSource(seed))}
+			m.Close()
+			m.write(m.log, "")
+			m.begin()
+			for range 60 {
+				m.step()
+			}
+			if !m.up {
+				m.begin()
+			}
+			m.write(m.log, "the end\n")
+			m.look()
+			want := m.want.String() + "the end\n"
+			if got := string(m.all[m.log].streams[0]); got != want {
+				t.Errorf("%s\n%s", differ(got, want), strings.Join(m.history, "\n"))
+			}
+			for _, x := range m.all[m.log].losses {
+				if x.Bytes > 0 {
+					t.Errorf("%s\n%s", x.String(), strings.Join(m.history, "\n"))
+				}
+			}
+		})
+	}
+}
