@@ -300,8 +300,9 @@ func (w *Follower) tooMany(err error) bool {
 	if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) || w.open.Len() == 0 {
 		return false
 	}
-	w.maxOpen = max(1, w.open.Len()/2)
-	for w.open.Len() > w.maxOpen {
+	left := w.open.Len() / 2
+	w.maxOpen = max(1, left)
+	for w.open.Len() > left {
 		w.close(w.victim())
 	}
 	return true

@@ -150,7 +150,8 @@ func (w *Follower) rotatedAway(name, dir string, names map[string]struct{}) bool
 	logs, _, _ := rotated(name)
 	return slices.ContainsFunc(logs, func(log string) bool {
 		_, there := names[log]
-		return there || w.byPath[filepath.Join(dir, log)] != nil
+		_, before := w.kept[filepath.Join(dir, log)] // it has no file at the moment
+		return there || before || w.byPath[filepath.Join(dir, log)] != nil
 	})
 }
 

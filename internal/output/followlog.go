@@ -24,6 +24,7 @@ type followed struct {
 	due     time.Time
 	each    time.Duration
 	gone    time.Time // since when there is nothing at path
+	refused bool      // something of it could not be read at this look
 	missing int       // looks for a file that was not found
 	turned  bool      // its files are others than at the last point
 	changed bool      // since it was saved
@@ -53,11 +54,11 @@ const missingMost = 2
 // look reads what is new in a log.
 func (w *Follower) look(l *followed) (more bool) {
 	was := l.at
+	l.refused = false
 	st, err := statFile(l.path)
 	switch {
 	case err == nil:
 		l.gone = time.Time{}
-		w.problem(l.path, nil)
 		if !w.turn(l, st) {
 			break // what it was is being looked for
 		}
@@ -65,7 +66,11 @@ func (w *Follower) look(l *followed) (more bool) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		more = w.lookGone(l)
 	default:
+		l.refused = true
 		w.problem(l.path, err)
+	}
+	if !l.refused {
+		w.problem(l.path, nil)
 	}
 	l.to.Look()
 	switch {
@@ -278,7 +283,11 @@ func (w *Follower) queue(l *followed, all []generation, st fileStat) {
 // generations is what was rotated away of a log.
 func (w *Follower) generations(l *followed) []generation {
 	all, err := generations(l.realOr(realPath(l.path)))
+	for err != nil && w.tooMany(err) {
+		all, err = generations(l.realOr(realPath(l.path)))
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.refused = true
 		w.problem(l.path, err)
 	}
 	return all

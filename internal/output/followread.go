@@ -78,11 +78,13 @@ func (w *Follower) readFailed(l *followed, f *file, err error) bool {
 			w.lose(l, f, f.size-f.offset, "it was deleted")
 		}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, fs.ErrPermission):
+		l.refused = true
 		w.problem(l.path, err)
 		return false
 	case f.zip:
 		w.lose(l, f, 0, err.Error())
 	default:
+		l.refused = true
 		w.problem(l.path, err)
 		return false
 	}
@@ -135,7 +137,6 @@ func (w *Follower) read(l *followed, f *file) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.problem(l.path, nil)
 	if c.zeros > 0 {
 		w.give(l, f, entry{}, f.offset, f.line, c.zeros)
 		f.advance(nil, nil, c.zeros)

@@ -63,6 +63,9 @@ func (l *followed) position() savedLog {
 	for i, f := range p.files {
 		if g := now[FileID{f.Dev, f.Ino}]; g != nil && g.offset >= f.Offset && (g.head == f.Head || f.Head.Bytes < printMost) { // as it was last seen
 			f.Path, f.Size, f.MTime, f.Read = g.path, g.size, g.mtime, max(f.Read, g.offset)
+			if g.head.Bytes > f.Head.Bytes {
+				f.Head = g.head
+			}
 		}
 		files[i] = f
 	}
