@@ -69,10 +69,6 @@ It exits with 1 when something was found, 0 when nothing was, 2 when a file coul
 				fmt.Fprintln(s.stderr, "descry: logcheck: --position needs --follow")
 				return status(checkFailed)
 			}
-			if s.torn && follow {
-				fmt.Fprintln(s.stderr, "descry: logcheck: --torn does not go with --follow")
-				return status(checkFailed)
-			}
 			if follow {
 				if code := s.followLogs(cmd.Context(), args, format, position); code != 0 {
 					return status(code)

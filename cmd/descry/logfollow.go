@@ -26,20 +26,27 @@ func (s *settings) followLogs(ctx context.Context, paths []string, format, posit
 	say := func(format string, args ...any) {
 		fmt.Fprintf(s.stderr, "descry: %s\n", report.Safe(fmt.Sprintf(format, args...)))
 	}
-	watches := map[string]*output.Watch{}
+	watches := map[string]*followedLog{}
 	w, err := output.NewFollower(output.FollowOptions{
 		Paths: paths, Position: position,
 		New: func(path string) output.Consumer {
-			watch := output.NewWatch(func(f output.Found, growing bool) {
-				found = true
-				if err := s.writeFound(path, f, format, growing); err != nil {
+			unwritten := func(err error) {
+				if err != nil {
 					say("write what was found: %v", err)
 					failed[""] = true
 					stop()
 				}
+			}
+			tears := &tornLines{s: s, shown: path, format: format, clear: func() {}, failed: errors.New("a torn line")}
+			watch := output.NewWatch(func(f output.Found, growing bool) {
+				found = true
+				unwritten(s.writeFound(path, f, format, growing))
+			}, func(f output.FoundTorn) {
+				found = found || s.torn
+				unwritten(tears.tell(f))
 			})
-			watches[path] = watch
-			return &followedLog{watch, say, func() { delete(watches, path) }}
+			watches[path] = &followedLog{watch, say, func() { delete(watches, path) }, tears}
+			return watches[path]
 		},
 		Trouble: func(t output.Trouble) {
 			if failed[t.Path] = t.Err != nil; t.Err == nil {
@@ -63,6 +70,9 @@ func (s *settings) followLogs(ctx context.Context, paths []string, format, posit
 		if position == "" { // else it is read again next time
 			watch.Flush()
 		}
+		if watch.torn.end(watch.torn.n) != nil {
+			failed[""] = true
+		}
 		if format == "text" {
 			for _, f := range watch.Foreign() {
 				fmt.Fprintf(s.stdout, "%s: text in %s, not UTF-8, from byte %d on\n", report.Safe(path), f.Encoding, f.Offset)
@@ -85,6 +95,7 @@ type followedLog struct {
 	*output.Watch
 	say  func(format string, args ...any)
 	gone func()
+	torn *tornLines
 }
 
 // Lost says it.
@@ -96,5 +107,6 @@ func (l *followedLog) Lost(x output.Loss) {
 // End forgets the log.
 func (l *followedLog) End() {
 	l.Watch.End()
+	l.torn.end(l.torn.n) // what cannot be written will not be later either
 	l.gone()
 }

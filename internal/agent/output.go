@@ -36,9 +36,9 @@ func (f *flight) readOutput() {
 				f.base[i] = from
 			}
 			f.judged[i] += int64(len(b))
-			f.spans = f.judges[i].Write(f.spans[:0], b)
-			f.garbage(i)
-			f.tear(i, b)
+			spans, torn := f.streams[i].Write(b)
+			f.garbage(i, spans)
+			f.tellTorn(i, torn)
 		}
 		f.lookForStall(i, s)
 	}
@@ -47,21 +47,22 @@ func (f *flight) readOutput() {
 
 // endOutput ends the judgement of a stream, or of its part before a gap.
 func (f *flight) endOutput(i int) {
-	f.spans = f.judges[i].Flush(f.spans[:0])
-	f.garbage(i)
-	if d, ok := f.judges[i].Foreign(); ok {
+	spans, torn := f.streams[i].Flush()
+	f.garbage(i, spans)
+	f.tellTorn(i, torn)
+	if d, ok := f.streams[i].Foreign(); ok {
 		f.observe(now(evidence.SourceOutput, f.pid, &evidence.Foreign{
 			Stream: streams[i].String(), Encoding: d.Encoding, Offset: f.base[i] + d.Offset, Bytes: d.Bytes,
 		}))
 	}
-	f.endLines(i)
-	*f.judges[i] = output.Judge{}
+	f.countTorn(i)
+	*f.streams[i] = output.Stream{}
 	f.judged[i] = 0
 }
 
-// garbage records the spans that a judge has just given.
-func (f *flight) garbage(i int) {
-	for _, span := range f.spans {
+// garbage records the spans that a stream has just given.
+func (f *flight) garbage(i int, spans []output.Span) {
+	for _, span := range spans {
 		f.climb(i, fmt.Sprintf("it turned to garbage at byte %d", f.base[i]+span.Offset))
 		f.garbled += span.Length
 		offset := f.base[i] + span.Offset
@@ -79,7 +80,7 @@ func (f *flight) garbage(i int) {
 		}
 		f.ask(i, o)
 	}
-	if span, ok := f.judges[i].Current(); ok {
+	if span, ok := f.streams[i].Current(); ok {
 		f.climb(i, fmt.Sprintf("it turns to garbage at byte %d", f.base[i]+span.Offset))
 	}
 }

@@ -8,36 +8,24 @@ import (
 // tornMost is how many torn lines of a stream are told; all are counted.
 const tornMost = 8
 
-// tornLines looks for torn lines in both streams.
+// tornLines is what was told of torn lines, and how many there were.
 type tornLines struct {
-	streams     [2]output.Lines
-	found       []output.Torn
 	told        [2]int
 	lines, torn int64 // in parts of the streams that have ended
 }
 
-// tear looks at what a program has written next.
-func (f *flight) tear(i int, b []byte) {
-	t := &f.torn
-	t.found = t.streams[i].Write(t.found[:0], b)
-	f.tellTorn(i)
+// countTorn adds the lines of a stream that ends, or of its part before a gap.
+func (f *flight) countTorn(i int) {
+	lines, torn := f.streams[i].Count()
+	f.torn.lines, f.torn.torn = f.torn.lines+lines, f.torn.torn+torn
 }
 
-// endLines ends a stream, or its part before a gap.
-func (f *flight) endLines(i int) {
+// tellTorn records the torn lines that a stream has just given.
+func (f *flight) tellTorn(i int, found []output.Torn) {
 	t := &f.torn
-	t.found = t.streams[i].Flush(t.found[:0])
-	f.tellTorn(i)
-	lines, torn := t.streams[i].Count()
-	t.lines, t.torn = t.lines+lines, t.torn+torn
-	t.streams[i] = output.Lines{}
-}
-
-func (f *flight) tellTorn(i int) {
-	t := &f.torn
-	lines, torn := t.streams[i].Count()
-	torn -= int64(len(t.found))
-	for _, x := range t.found {
+	lines, torn := f.streams[i].Count()
+	torn -= int64(len(found))
+	for _, x := range found {
 		torn++
 		if t.told[i] >= tornMost {
 			break
@@ -59,8 +47,8 @@ func (f *flight) tellTorn(i int) {
 // countLines adds how many lines there were, and how many torn ones.
 func (f *flight) countLines(n map[string]int64) {
 	lines, torn := f.torn.lines, f.torn.torn
-	for i := range f.torn.streams {
-		a, b := f.torn.streams[i].Count()
+	for _, s := range f.streams {
+		a, b := s.Count()
 		lines, torn = lines+a, torn+b
 	}
 	n[evidence.CountLines], n[evidence.CountTorn] = lines, torn

@@ -50,10 +50,9 @@ type flight struct {
 	binary     bool // stdout is no text from its first byte on
 	turned     bool // text turned to garbage
 	outputLost int64
-	judges     [2]*output.Judge
+	streams    [2]*output.Stream
 	base       [2]int64 // offset in the stream of the first byte that the judge has seen
 	judged     [2]int64 // bytes that it has seen
-	spans      []output.Span
 	torn       tornLines
 	stalled    [2]int64 // longest, nanoseconds
 	around     around
@@ -91,8 +90,8 @@ func (f *flight) rawTerminal() bool {
 func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 	f.sampler = new(sample.Sampler)
 	f.forecasts = map[int32]*outlook{}
-	for i := range f.judges {
-		f.judges[i] = new(output.Judge)
+	for i := range f.streams {
+		f.streams[i] = new(output.Stream)
 	}
 	if f.set != nil {
 		if err := f.set.Track(cmd.PID()); err != nil {

@@ -7,14 +7,15 @@ import "bytes"
 type Watch struct {
 	form    Form
 	found   func(Found, bool)
+	torn    func(FoundTorn)
 	streams [2]watchedStream
-	spans   []Span
 }
 
 type watchedStream struct {
 	places
 	base  int64 // offset in the stream of what the judge calls 0
 	told  int64 // offset of the span that was told while it grows, -1: none
+	as    Span  // as which it was told
 	holes []hole
 	name  string
 }
@@ -28,11 +29,13 @@ type hole struct {
 // zerosSeen is how many NUL bytes of a hole are judged.
 const zerosSeen = 16 << 10
 
-// NewWatch hands on what is found. growing: it has not ended, and Length is what there is of it up to now; it is not told again when it ends.
-func NewWatch(found func(f Found, growing bool)) *Watch {
-	w := &Watch{found: found}
+// NewWatch hands on what is found. growing: it has not ended, and Length is what there is of it up to now;
+// where it has become more, or looks like something else, it is told again when it ends, with the same Offset.
+// torn takes the torn lines; nil: they are not looked for.
+func NewWatch(found func(f Found, growing bool), torn func(FoundTorn)) *Watch {
+	w := &Watch{found: found, torn: torn}
 	for i := range w.streams {
-		w.streams[i] = watchedStream{places: places{foreign: -1}, told: -1}
+		w.streams[i] = watchedStream{places: places{Stream: Stream{AnyLines: torn == nil}, foreign: -1}, told: -1}
 	}
 	return w
 }
@@ -49,8 +52,11 @@ func (w *Watch) Take(p *Part) {
 	s.add(place{pos, p.Offset, p.Line})
 	if p.Zeros > 0 {
 		seen := min(p.Zeros, zerosSeen)
+		s.starts.before(&s.lines, p.Offset, p.Line)
 		for left := seen; left > 0; left -= int64(len(someZeros)) {
-			w.judge(s, someZeros[:min(left, int64(len(someZeros)))], pos)
+			spans, tears := s.Write(someZeros[:min(left, int64(len(someZeros)))])
+			w.tellAll(s, spans, nil, pos)
+			w.tellTorn(s, tears)
 		}
 		if seen < p.Zeros {
 			s.holes = append(s.holes, hole{s.pos, p.Zeros - seen})
@@ -59,7 +65,11 @@ func (w *Watch) Take(p *Part) {
 		s.add(place{s.pos, p.Offset + p.Zeros, p.Line})
 		return
 	}
-	w.judge(s, p.Text, pos)
+	s.starts.before(&s.lines, p.Offset, p.Line)
+	spans, tears := s.Write(p.Text)
+	s.starts.after(&s.lines)
+	w.tellAll(s, spans, p.Text, pos)
+	w.tellTorn(s, tears)
 	if p.Form == Raw && s.pos > pos { // lines are counted where the next span may begin
 		at := s.pos
 		if s.piece {
@@ -74,10 +84,9 @@ func (w *Watch) Take(p *Part) {
 	}
 }
 
-// judge judges text, which begins at pos.
-func (w *Watch) judge(s *watchedStream, text []byte, pos int64) {
-	w.spans = s.Write(w.spans[:0], text)
-	for _, span := range w.spans {
+// tellAll hands on what is in text, which begins at pos.
+func (w *Watch) tellAll(s *watchedStream, spans []Span, text []byte, pos int64) {
+	for _, span := range spans {
 		w.tell(s, span, text, pos, false)
 	}
 	if len(s.holes) > 0 && !s.piece {
@@ -86,13 +95,17 @@ func (w *Watch) judge(s *watchedStream, text []byte, pos int64) {
 	s.noteForeign()
 }
 
+func (w *Watch) tellTorn(s *watchedStream, tears []Torn) {
+	for _, t := range tears {
+		w.torn(FoundTorn{s.starts.place(t), s.name})
+	}
+}
+
 // tell hands on a span; text, from pos on, is what the judge was given last.
 func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growing bool) {
 	start := span.Offset
-	if start == s.told {
-		if !growing {
-			s.told = -1
-		}
+	again := start == s.told
+	if again && growing {
 		return
 	}
 	at := s.of(start)
@@ -104,10 +117,16 @@ func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growin
 			span.Length += h.bytes
 		}
 	}
-	span.Offset = at.file
-	if growing {
-		s.told = start
+	switch {
+	case growing:
+		s.told, s.as = start, span
+	case again:
+		s.told = -1
+		if span.Length == s.as.Length && span.LooksLike == s.as.LooksLike {
+			return // it had ended then
+		}
 	}
+	span.Offset = at.file
 	w.found(Found{span, at.line, s.name}, growing)
 }
 
@@ -136,11 +155,9 @@ func (w *Watch) Flush() {
 		if len(s.all) == 0 {
 			continue
 		}
-		w.spans = s.Judge.Flush(w.spans[:0])
-		for _, span := range w.spans {
-			w.tell(s, span, nil, s.pos+1, false)
-		}
-		s.noteForeign()
+		spans, tears := s.Stream.Flush()
+		w.tellAll(s, spans, nil, s.pos+1)
+		w.tellTorn(s, tears)
 		s.told, s.holes = -1, s.holes[:0]
 	}
 }

@@ -45,21 +45,10 @@ func CheckLines(r io.Reader, found func(Found) error, torn func(FoundTorn) error
 		s.Form, sure = formOf(start, err == io.EOF)
 		sure = sure || 2*n > readSize
 	}
-	var t *tornFinder
-	if torn != nil {
-		t = &tornFinder{tell: torn, form: s.Form}
-	}
-	var err error
 	if s.Form == Raw {
-		err = checkRaw(in, &s, found, t)
-	} else {
-		err = checkLines(in, &s, found, t)
+		return s, checkRaw(in, &s, found, torn)
 	}
-	if err == nil {
-		err = t.end()
-	}
-	s.Torn = t.count()
-	return s, err
+	return s, checkLines(in, &s, found, torn)
 }
 
 // place is where a part of a stream stands in the file.
@@ -71,7 +60,8 @@ type place struct {
 
 // places remembers where the parts of one stream stand that a span may still begin in.
 type places struct {
-	Judge
+	Stream
+	starts  lineStarts
 	all     []place
 	foreign int64 // where in the file text in another encoding begins, -1: nowhere yet
 }
@@ -105,8 +95,8 @@ func (p *places) add(x place) {
 
 // noteForeign keeps the place of the first text in another encoding.
 func (p *places) noteForeign() {
-	if p.foreign < 0 && p.Judge.foreign.pieces > 0 {
-		p.foreign = p.of(p.Judge.foreign.offset).file
+	if p.foreign < 0 && p.judge.foreign.pieces > 0 {
+		p.foreign = p.of(p.judge.foreign.offset).file
 	}
 }
 
@@ -133,11 +123,26 @@ func (s *Summary) tell(p *places, spans []Span, stream string, found func(Found)
 	return nil
 }
 
-func (s *Summary) end(p *places, stream string, found func(Found) error) error {
+// tellTorn hands on torn lines, of which starts knows the places.
+func (s *Summary) tellTorn(x *lineStarts, all []Torn, stream string, torn func(FoundTorn) error) error {
+	for _, t := range all {
+		s.Torn++
+		if err := torn(FoundTorn{x.place(t), stream}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Summary) end(p *places, stream string, found func(Found) error, torn func(FoundTorn) error) error {
 	if len(p.all) == 0 {
 		return nil
 	}
-	if err := s.tell(p, p.Flush(nil), stream, found); err != nil {
+	spans, tears := p.Flush()
+	if err := s.tell(p, spans, stream, found); err != nil {
+		return err
+	}
+	if err := s.tellTorn(&p.starts, tears, stream, torn); err != nil {
 		return err
 	}
 	p.noteForeign()
@@ -148,9 +153,9 @@ func (s *Summary) end(p *places, stream string, found func(Found) error) error {
 	return nil
 }
 
-func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn *tornFinder) error {
-	var j Judge
-	var spans []Span
+func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn func(FoundTorn) error) error {
+	j := Stream{AnyLines: torn == nil}
+	starts := lineStarts{now: lineStart{line: 1}}
 	buf := make([]byte, 2*block+readSize)
 	kept := 0         // bytes in front of buf that were judged already
 	first := int64(1) // line that buf begins in
@@ -162,23 +167,19 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn *tornFinde
 		}
 		return place{at, at, first + int64(bytes.Count(buf[:at-from], []byte("\n")))}
 	}
-	tell := func() error {
+	tell := func(spans []Span, tears []Torn) error {
 		for _, span := range spans {
 			s.Spans++
 			if err := found(Found{span, where(span.Offset).line, ""}); err != nil {
 				return err
 			}
 		}
-		return nil
+		return s.tellTorn(&starts, tears, "", torn)
 	}
 	for {
 		n, err := in.Read(buf[kept : kept+readSize])
 		s.Bytes += int64(n)
-		spans = j.Write(spans[:0], buf[kept:kept+n])
-		if err := tell(); err != nil {
-			return err
-		}
-		if err := torn.take(0, buf[kept:kept+n], place{line: 1}); err != nil {
+		if err := tell(j.Write(buf[kept : kept+n])); err != nil {
 			return err
 		}
 		s.Lines += int64(bytes.Count(buf[kept:kept+n], []byte("\n")))
@@ -203,8 +204,7 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn *tornFinde
 		from += int64(drop)
 		kept = copy(buf, buf[drop:kept+n])
 	}
-	spans = j.Flush(spans[:0])
-	if err := tell(); err != nil {
+	if err := tell(j.Flush()); err != nil {
 		return err
 	}
 	if f, ok := j.Foreign(); ok {
@@ -214,21 +214,32 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn *tornFinde
 }
 
 // checkLines reads CRI's and Docker's form.
-func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn *tornFinder) error {
+func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn func(FoundTorn) error) error {
 	streams := [2]*places{{foreign: -1}, {foreign: -1}}
+	for _, p := range streams {
+		p.AnyLines = torn == nil
+	}
 	names := [2]string{"stdout", "stderr"}
-	var spans []Span
 	var scratch []byte
 	buf := make([]byte, 0, lineMost+readSize)
-	take := func(e entry) error {
+	take := func(e entry, zeros bool) error {
 		p := streams[e.stream]
-		p.add(place{p.pos + int64(p.npend), s.Bytes + int64(e.skip), s.Lines + 1})
-		spans = p.Write(spans[:0], e.text)
+		file := s.Bytes + int64(e.skip)
+		p.add(place{p.pos + int64(p.npend), file, s.Lines + 1})
+		p.starts.before(&p.lines, file, s.Lines+1)
+		var spans []Span
+		var tears []Torn
+		if zeros { // between two lines
+			spans = p.judge.Write(nil, e.text)
+		} else {
+			spans, tears = p.Write(e.text)
+		}
+		p.starts.after(&p.lines)
 		if err := s.tell(p, spans, names[e.stream], found); err != nil {
 			return err
 		}
 		p.noteForeign()
-		return nil
+		return s.tellTorn(&p.starts, tears, names[e.stream], torn)
 	}
 	for {
 		n, err := in.Read(buf[len(buf):min(cap(buf), len(buf)+readSize)])
@@ -243,13 +254,10 @@ func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn *tor
 			if !zeros {
 				e = payload(s.Form, rest[:n], &scratch)
 			}
-			if err := take(e); err != nil {
+			if err := take(e, zeros); err != nil {
 				return err
 			}
 			if !zeros {
-				if err := torn.take(e.stream, e.text, place{file: s.Bytes + int64(e.skip), line: s.Lines + 1}); err != nil {
-					return err
-				}
 				s.Lines++
 			}
 			s.Bytes += int64(n)
@@ -264,7 +272,7 @@ func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn *tor
 		}
 	}
 	for i, p := range streams {
-		if err := s.end(p, names[i], found); err != nil {
+		if err := s.end(p, names[i], found, torn); err != nil {
 			return err
 		}
 	}
