@@ -52,10 +52,12 @@ offsets are those of the unpacked file. Without FILE, or where it is -, standard
 With --follow it goes on when it has read all, until it is interrupted, and tells garbage within a second. Files
 may be rotated, cut, compressed and deleted meanwhile; in a directory all logs are followed, also those that come
 later, and those of directories in it. With --position it goes on where the last call with that file ended.
+Garbage that goes on is told as it is up to then ("growing" in JSON), and once more, with the same offset, when it
+has ended as more than that.
 
 Torn lines (another line begins inside, or the end is missing) are told where the lines of a log begin alike, with
 a date or as JSON. In text form the first ten of a file are shown and all counted. They are found by what is usual
-in that log, so they change the exit code, and stand in the JSON form, only with --torn. --follow leaves them out.
+in that log, so they change the exit code, and stand in the JSON form, only with --torn.
 
 It exits with 1 when something was found, 0 when nothing was, 2 when a file could not be read.`,
 		Example: `  descry logcheck app.log app.log.1.gz

@@ -8,12 +8,13 @@
 package output
 
 const (
-	textGap = 16  // so many bytes of text end a piece
-	sureGap = 64  // and one that is garbage, or might be: structures hold pieces of text
-	nameGap = 160 // and one that might be a list of names, if no line ends in it
-	block   = 512 // bytes that are judged at a time at most
-	glimpse = 128 // of a block that goes on with garbage so many are judged, if they are enough
-	rarely  = 128 // of so many blocks of garbage in a row one is judged
+	textGap   = 16  // so many bytes of text end a piece
+	sureGap   = 64  // and one that is garbage, or might be: structures hold pieces of text
+	lineLeast = 12  // or a line of so many, between the ends of lines
+	nameGap   = 160 // and one that might be a list of names, if no line ends in it
+	block     = 512 // bytes that are judged at a time at most
+	glimpse   = 128 // of a block that goes on with garbage so many are judged, if they are enough
+	rarely    = 128 // of so many blocks of garbage in a row one is judged
 )
 
 // Span is a piece of a stream that is no text in any plausible encoding.
@@ -50,7 +51,7 @@ type Judge struct {
 	start   int64            // of buf
 	before  lead             // the bytes before buf
 	gap     int              // bytes of text since the last that is none
-	line    bool             // a line ends in the gap
+	line    int              // where in the gap a line ends first, 0: nowhere
 	looked  int              // bytes of buf when it was judged last, at a gap
 	hard    bool             // there are controls in the piece that no text has
 	unsure  bool             // it was garbage only because controls are unusual
@@ -232,11 +233,17 @@ func (j *Judge) unfinished(dst []Span) []Span {
 
 func (j *Judge) text(dst []Span, b byte) []Span {
 	if j.piece {
+		j.gap++
+		whole := false // a line of text, after which there is hardly more of the same
 		if b == '\n' {
-			j.line = true
+			if whole = j.line > 0 && j.gap-j.line > lineLeast; j.line == 0 {
+				j.line = j.gap
+			}
 		}
-		switch j.gap++; {
+		switch {
 		case j.gap <= textGap:
+		case whole:
+			dst = j.endPiece(dst)
 		case j.span.on:
 			if j.gap == textGap+1 {
 				dst = j.judge(dst)
@@ -244,7 +251,7 @@ func (j *Judge) text(dst []Span, b byte) []Span {
 			if j.gap > sureGap || !j.span.on {
 				dst = j.endPiece(dst)
 			}
-		case j.hard && j.habit.extra(j.start) > 0 && (j.gap <= sureGap || !j.line && j.gap <= nameGap): // more of it may come
+		case j.hard && j.habit.extra(j.start) > 0 && (j.gap <= sureGap || j.line == 0 && j.gap <= nameGap): // more of it may come
 		default:
 			if dst = j.judge(dst); !j.span.on || j.gap > sureGap {
 				dst = j.endPiece(dst)
@@ -264,7 +271,7 @@ func (j *Judge) notText(dst []Span, b byte) []Span {
 		j.piece, j.n, j.odd, j.looked, j.run, j.skip, j.hard = true, 0, 0, 0, 0, 0, false
 		j.start, j.before = j.pos, j.prev
 	}
-	j.gap, j.line = 0, false
+	j.gap, j.line = 0, 0
 	j.hard = j.hard || class[b] == hard
 	dst = j.keep(dst, b)
 	j.odd = j.n

@@ -75,6 +75,8 @@ type search struct {
 	off     [2]int
 	hot     int  // the look of most lines
 	quick   bool // its first bytes tell it
+	own     int  // from here on a line of it has no piece without letters that is its own, if it was not cut in it
+	rest    int  // and from here on what begins in the line has one
 	known   int
 	first   [4]uint64 // the bytes that one of them may begin with
 }
@@ -296,13 +298,17 @@ func (l *Lines) begin(dst []Torn, p []byte, last bool) []Torn {
 
 // known is the look of a line, -1 where it has none. The line is learned from.
 func (l *Lines) known(p []byte, last bool) int {
+	p, last = p[:min(len(p), headMost)], last && len(p) <= headMost
+	if x := l.search.hot; l.search.quick && !l.compare() && l.looks[x].quick(p) {
+		if l.cut(&l.looks[x], p) {
+			return -1
+		}
+		return x
+	}
 	if !l.study() && !l.fitting(p) {
 		return -1
 	}
 	if l.search.any && !l.compare() {
-		if x := l.search.hot; l.search.quick && l.looks[x].quick(p) {
-			return x
-		}
 		for x := range l.looks {
 			k := &l.looks[x]
 			if k.lines < learned || k.fresh < learned || k.core == 0 {
@@ -381,6 +387,10 @@ func (l *Lines) prepare() {
 		}
 	}
 	s.any = s.any && most > 0
+	hot := &l.looks[s.hot]
+	if s.own, s.rest = 1, hot.least+s.off[0]; s.run > 0 && hot.run >= s.run {
+		s.own = min(s.rest, hot.off[1]+hot.run-s.run+1)
+	}
 }
 
 // end takes the end of a line, of which p is the last piece.

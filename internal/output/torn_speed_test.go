@@ -73,7 +73,7 @@ var speedTexts = func() map[string]func() string {
 	return all
 }()
 
-func BenchmarkStream(b *testing.B) {
+func BenchmarkJudgeAndTorn(b *testing.B) {
 	names := []string{}
 	for name := range speedTexts {
 		names = append(names, name)
@@ -83,12 +83,8 @@ func BenchmarkStream(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			text := []byte(speedTexts[name]())
 			b.ReportAllocs()
-			var j Judge
-			var l Lines
-			processorTime(b, len(text), func() {
-				j.Write(nil, text)
-				l.Write(nil, text)
-			})
+			var s Stream
+			processorTime(b, len(text), func() { s.Write(text) })
 		})
 	}
 }

@@ -166,32 +166,6 @@ func TestTornChunks(t *testing.T) {
 	}
 }
 
-func BenchmarkJudgeAndTorn(b *testing.B) {
-	for _, name := range []string{"ISO", "ISO, T", "syslog", "access", "JSON", "level"} {
-		b.Run(name, func(b *testing.B) {
-			text := []byte(strings.Join(logOf(name, 2000), "\n") + "\n")
-			b.SetBytes(int64(len(text)))
-			b.ReportAllocs()
-			var j Judge
-			var l Lines
-			for b.Loop() {
-				j.Write(nil, text)
-				l.Write(nil, text)
-			}
-		})
-	}
-	b.Run("short", func(b *testing.B) {
-		text := []byte(strings.Repeat("2026-11-22 07:24:16 INFO checkout 8812 ok, 17 items, 42.50 EUR\n", 1000))
-		b.SetBytes(int64(len(text)))
-		var j Judge
-		var l Lines
-		for b.Loop() {
-			j.Write(nil, text)
-			l.Write(nil, text)
-		}
-	})
-}
-
 // FuzzTorn: any bytes in any chunking give the same as one chunk.
 func FuzzTorn(f *testing.F) {
 	for seed := range int64(8) {

@@ -15,7 +15,7 @@ func (l *Lines) usual(p []byte) bool {
 		return false
 	}
 	k := &l.looks[s.hot]
-	if !k.quick(p) || s.run > 0 && l.dense(p, k.least) {
+	if !k.quick(p) || l.cut(k, p[:min(len(p), headMost)]) || l.runs(p, s.rest, len(p)) {
 		return false
 	}
 	if k.json && p[len(p)-1] != '}' {
@@ -37,24 +37,27 @@ func (l *Lines) usual(p []byte) bool {
 	return true
 }
 
-// dense says whether there is a piece without letters in p, from an offset on, as long as a look's.
-func (l *Lines) dense(p []byte, from int) bool {
-	const window, bytes6 = 6, 1<<48 - 1
-	run := l.search.run
-	step := run - window + 1
-	i := from
-	for ; i+8 <= len(p); i += step {
-		if binary.LittleEndian.Uint64(p[i:])&(letterless&bytes6) == letterless&(ones*0x20)&bytes6 {
-			a, b := letterlessPiece(p, i)
-			if b-a >= run {
-				return true
-			}
-			i = max(i, b-step) // the next one to look at begins at b
-		}
+// cut says that the start of a line that tells the look is not all of it.
+func (l *Lines) cut(k *look, p []byte) bool {
+	return l.runs(p, l.search.own, l.search.rest) && !k.fitting(p)
+}
+
+// runs says whether there is a piece without letters in p, as long as the shortest look's, that begins from one
+// offset on and before another.
+func (l *Lines) runs(p []byte, from, to int) bool {
+	run := min(l.search.run, 32)
+	if run == 0 {
+		return false
 	}
-	if i+window <= len(p) { // at the end of the line
-		a, b := letterlessPiece(p, i)
-		return b-a >= run
+	for from < to && from+run <= len(p) {
+		k := run - 1 // the last byte that has a letter
+		for k >= 0 && p[from+k]&0xe0 == 0x20 {
+			k--
+		}
+		if k < 0 {
+			return true
+		}
+		from += k + 1
 	}
 	return false
 }
@@ -89,7 +92,7 @@ func letterlessPiece(p []byte, i int) (a, b int) {
 }
 
 // study says that lines that begin as none does are learned from: all at first, then some now and then.
-func (l *Lines) study() bool { return l.lines < 1024 || l.lines&1023 < 32 }
+func (l *Lines) study() bool { return l.lines < 1024 || l.lines&2047 < 32 }
 
 // passed says that a line is not worth a look, since no known look begins with its first byte. It counts it then.
 func (l *Lines) passed(p []byte) bool {
@@ -176,17 +179,16 @@ func (l *Lines) usualMarked(q []byte, from, to int, m []marks) bool {
 			return false
 		}
 	}
-	// What begins in the line has its piece without letters there.
-	if i := from + k.least + s.off[0]; i < to {
+	if i := from + s.own; i < to {
 		w := i / markBlock
-		x := m[w].letterless &^ (1<<(i%markBlock) - 1)
-		for ; w < to/markBlock; x = m[w].letterless {
-			if x != 0 {
-				return false
-			}
+		x := m[w].letterless >> (i % markBlock) << (i % markBlock)
+		for ; w < to/markBlock && x == 0; x = m[w].letterless {
 			w++
 		}
-		if x&(1<<(to%markBlock)-1) != 0 {
+		if w == to/markBlock {
+			x &= 1<<(to%markBlock) - 1
+		}
+		if x != 0 && l.unusual(q, from, w*markBlock+bits.TrailingZeros64(x), to, m) {
 			return false
 		}
 	}
@@ -194,6 +196,36 @@ func (l *Lines) usualMarked(q []byte, from, to int, m []marks) bool {
 		return false
 	}
 	return s.objects == 0 || !l.objects(q, from, to, m)
+}
+
+// unusual says of a line with a piece without letters at i, which is the first, whether it was cut in its own or another
+// may begin in it.
+func (l *Lines) unusual(q []byte, from, i, to int, m []marks) bool {
+	s := &l.search
+	k := &l.looks[s.hot]
+	if i < from+s.rest && !k.fitting(q[from:min(to, from+headMost)]) {
+		return true
+	}
+	for i = max(i, from+s.rest); i < to; {
+		x := m[i/markBlock].letterless >> (i % markBlock)
+		if x == 0 {
+			i = (i/markBlock + 1) * markBlock
+			continue
+		}
+		if i += bits.TrailingZeros64(x); i >= to {
+			break
+		}
+		if s.known > 1 || k.json {
+			return true
+		}
+		for at := max(i-s.off[1], from+k.least); at <= i-s.off[0]; at++ {
+			if at+k.at[1]+16 > to || k.quick(q[at:to]) {
+				return true
+			}
+		}
+		i++
+	}
+	return false
 }
 
 // objects says whether there is something in a line that might be another look's beginning.
