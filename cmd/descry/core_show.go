@@ -17,7 +17,6 @@ import (
 	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/report"
-	"github.com/descry-dev/descry/internal/symbol"
 )
 
 // coreStore opens the store for reading; it is an error that says what to do where there is none.
@@ -111,7 +110,7 @@ func (s *settings) coreRows(store *coredump.Store, entries []*coredump.Entry) []
 
 // summaryOf reads a kept core.
 func (s *settings) summaryOf(store *coredump.Store, e *coredump.Entry, o coredump.SummaryOptions, debug []string) (*evidence.Core, error) {
-	res := symbol.New(symbol.Options{DebugDirs: debug})
+	res := coredump.NewResolver(debug)
 	defer res.Close()
 	o.Resolver = res
 	return store.Summary(e, o)
@@ -193,7 +192,7 @@ func (s *settings) readCore(name string, o coredump.SummaryOptions, debug []stri
 		if err != nil {
 			return nil, fmt.Errorf("read core %s: %w", name, err)
 		}
-		res := symbol.New(symbol.Options{DebugDirs: debug})
+		res := coredump.NewResolver(debug)
 		defer res.Close()
 		o.Resolver = res
 		sum := coredump.Summarise(c, o)

@@ -15,7 +15,6 @@ import (
 	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/run"
-	"github.com/descry-dev/descry/internal/symbol"
 )
 
 // cores receives the core dumps of the subject's processes, with --cores.
@@ -215,7 +214,7 @@ func (f *flight) core(pid int32) *evidence.Core {
 
 // coreSummary reads the core that was kept. What cannot be read of it is said in its notes.
 func coreSummary(store *coredump.Store, e *coredump.Entry) *evidence.Core {
-	res := symbol.New(symbol.Options{})
+	res := coredump.NewResolver(nil)
 	defer res.Close()
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) //nolint:errcheck // then how long goroutines waited is not told

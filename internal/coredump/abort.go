@@ -46,10 +46,15 @@ func (m *meaning) interrupted() string {
 	if m.stack == nil {
 		return ""
 	}
-	if f := m.stack.Interrupted(); f != nil {
-		return "; it was in the handler of a signal that had interrupted " + frameName(f)
+	f := m.stack.Interrupted()
+	if f == nil {
+		return ""
 	}
-	return ""
+	what := "a signal"
+	if m.Caught = m.caught(); m.Caught != nil {
+		what = m.Caught.String()
+	}
+	return "; it was in the handler of " + what + " that had interrupted " + frameName(f)
 }
 
 // aborter is the innermost own function of the backtrace.

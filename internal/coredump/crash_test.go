@@ -1,7 +1,6 @@
 package coredump
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -10,40 +9,17 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const corePattern = "/proc/sys/kernel/core_pattern"
 
-// plainCores sees to it that a process that dies leaves "core" in its own folder, until the test
-// ends. core_pattern is the whole machine's: whoever relies on it or changes it holds the same lock.
+// plainCores sees to it that a process that dies leaves "core" in its own folder, until the test ends.
 func plainCores(t testing.TB) {
 	t.Helper()
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "descry-core-pattern.lock"), os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		t.Fatal(err)
+	machineWide(t)
+	if err := writeSysctl("core_pattern", "core"); err != nil {
+		t.Skipf("core dumps: core_pattern cannot be set: %v", err)
 	}
-	t.Cleanup(func() { lock.Close() }) //nolint:errcheck // gives up the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	old, err := os.ReadFile(corePattern)
-	if err != nil {
-		t.Skipf("core dumps: %v", err)
-	}
-	if strings.TrimSpace(string(old)) == "core" {
-		return
-	}
-	if err := os.WriteFile(corePattern, []byte("core"), 0); err != nil {
-		t.Skipf("core_pattern is %q and cannot be set: %v", bytes.TrimSpace(old), err)
-	}
-	t.Cleanup(func() {
-		os.WriteFile(corePattern, old, 0) //nolint:errcheck // asserted
-		if now, _ := os.ReadFile(corePattern); !bytes.Equal(now, old) {
-			t.Errorf("core_pattern is %q and not %q as before", now, old)
-		}
-	})
 }
 
 // crashed runs a program that dies and gives the path of its core. Of the output it gives the end.

@@ -24,6 +24,8 @@ type Meaning struct {
 	Exception string // C++: the type that nobody caught
 	What      string // its what(), where it is one of the standard library's
 	Smashed   string // the function whose stack frame was found to be overwritten
+
+	Caught *Caught // the signal whose handler it was in; nil where it was in none, or that cannot be read
 }
 
 // meaning is one core on its way to a Meaning.
@@ -76,7 +78,15 @@ func (m *meaning) raised() {
 		m.illegal()
 	case sigSYS:
 		m.AddressKnown = false
-		m.Text = fmt.Sprintf("a seccomp filter forbade system call %d and ended the process", m.c.Syscall)
+		call := evidence.CallName(m.c.Arch, uint32(m.c.Syscall))
+		switch {
+		case m.c.Code != 1: // SYS_SECCOMP
+			m.Text = fmt.Sprintf("system call %d was sent back to the process, which did not handle that", m.c.Syscall)
+		case call != "":
+			m.Text = fmt.Sprintf("a seccomp filter forbade the system call %s and ended the process", call)
+		default:
+			m.Text = fmt.Sprintf("a seccomp filter forbade system call %d and ended the process", m.c.Syscall)
+		}
 	}
 }
 

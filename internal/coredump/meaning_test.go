@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/symbol"
@@ -14,7 +13,7 @@ import (
 func diagnosed(t testing.TB, path string) (*Core, Meaning, Stack) {
 	t.Helper()
 	c := open(t, path)
-	res := symbol.New(symbol.Options{LineTime: 2 * time.Second})
+	res := NewResolver(nil)
 	t.Cleanup(res.Close)
 	stacks, err := c.Backtraces(res, "", BacktraceOptions{})
 	if err != nil || len(stacks) == 0 {
@@ -51,7 +50,9 @@ func TestMeaning(t *testing.T) {
 		{prog, "double-free", evidence.CoreAborted, []string{"double free"}, ""},
 		{prog, "smash", evidence.CoreAborted, []string{"the stack frame of smash was overwritten"}, ""},
 		{prog, "qsort", evidence.CoreAborted, []string{"aborted itself, from compare"}, ""},
-		{prog, "handler", evidence.CoreAborted, []string{"aborted itself, from on_segv; it was in the handler of a signal that had interrupted item_size"}, ""},
+		{prog, "handler", evidence.CoreAborted, []string{"aborted itself, from on_segv; it was in the handler of SIGSEGV at 0x8 that had interrupted item_size"}, ""},
+		{prog, "handler-info", evidence.CoreAborted, []string{"the handler of SIGSEGV (SEGV_MAPERR) at 0x8 that had interrupted item_size"}, ""},
+		{prog, "seccomp", "", []string{"a seccomp filter forbade the system call getppid and"}, ""},
 		{prog, "quit", evidence.CoreAborted, []string{"sent SIGQUIT to itself"}, ""},
 		{open, "smash", evidence.CoreNoAddress, []string{"return to 0x4141414141414141", `"AAAAAAAA"`, "overwritten"}, ""},
 	} {

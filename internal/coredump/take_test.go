@@ -59,7 +59,7 @@ func waiting(t testing.TB, env []string, argv ...string) *Dump {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "descry-core-pattern.lock"), os.O_RDWR|os.O_CREATE, 0o666)
+	lock, err := os.OpenFile(lockPath(), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
-package probe
+package evidence
 
-// callNames are the system calls of linux/amd64 by number (golang.org/x/sys/unix).
-var callNames = [...]string{
+// callsX86 are the system calls of linux/amd64 by number (golang.org/x/sys/unix).
+var callsX86 = [...]string{
 	0:   "read",
 	1:   "write",
 	2:   "open",

@@ -1,7 +1,7 @@
-package probe
+package evidence
 
-// callNames are the system calls of linux/arm64 by number (golang.org/x/sys/unix).
-var callNames = [...]string{
+// callsARM are the system calls of linux/arm64 by number (golang.org/x/sys/unix).
+var callsARM = [...]string{
 	0:   "io_setup",
 	1:   "io_destroy",
 	2:   "io_submit",
