@@ -22,6 +22,10 @@ var magics = []struct {
 	{"zip", "PK", "\x01\x02"},
 	{"PNG", "", "\x89PNG\r\n\x1a\n"},
 	{"JPEG", "", "\xff\xd8\xff"},
+	{"bzip2", "BZh91AY&SY", ""},
+	{"lz4", "", "\x04\x22\x4d\x18"},
+	{"a pack of git", "PACK", "\x00\x00\x00\x02"},
+	{"an archive of pg_dump", "PGDMP", "\x01"},
 	{"GIF", "GIF89a", ""},
 	{"GIF", "GIF87a", ""},
 	{"Java class", "", "\xca\xfe\xba\xbe\x00\x00\x00"},
@@ -132,6 +136,8 @@ func (m *spanInMaking) looksLike(text, head []byte, length int64) (name string, 
 		return "NUL bytes", 0
 	case m.alts*2 > m.walked, isUTF16(head):
 		return "UTF-16", 0
+	case repeats(head)*4 > len(head)*3:
+		return "repeated bytes", 0
 	case isTLS(head, length):
 		return "TLS records", 0
 	case isHTTP2(head, length):

@@ -25,6 +25,9 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 		best = j.cost[asText(p, j.before.last(), extra, &j.cost)]
 		j.costed = len(p)
 	}
+	if best-garbage < 2*surely && repeats(p)*2 > len(p) {
+		return 2 * surely, 0
+	}
 	return best - garbage, extra * max(0, int32(controls(p))-1)
 }
 
