@@ -22,7 +22,6 @@ var magics = []struct {
 	{"zip", "PK", "\x01\x02"},
 	{"PNG", "", "\x89PNG\r\n\x1a\n"},
 	{"JPEG", "", "\xff\xd8\xff"},
-	{"bzip2", "BZh91AY&SY", ""},
 	{"lz4", "", "\x04\x22\x4d\x18"},
 	{"a pack of git", "PACK", "\x00\x00\x00\x02"},
 	{"an archive of pg_dump", "PGDMP", "\x01"},

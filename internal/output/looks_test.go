@@ -56,7 +56,6 @@ var looks = map[string]struct{ bytes, like string }{
 	"zstd":                 {"(\xb5\x2f\xfd\x04\x00" + string(random(200, 2)), "zstd"},
 	"xz":                   {"\xfd7zXZ\x00\x00\x04" + string(random(200, 3)), "xz"},
 	"zip":                  {"PK\x03\x04\x14\x00\x00\x00\x08\x00" + string(random(200, 4)), "zip"},
-	"bzip2":                {"BZh91AY&SY" + string(random(200, 11)), "bzip2"},
 	"lz4":                  {"\x04\x22\x4d\x18\x64\x40" + string(random(200, 12)), "lz4"},
 	"a pack of git":        {"PACK\x00\x00\x00\x02\x00\x00\x02\x01" + string(random(200, 13)), "a pack of git"},
 	"a dump of PostgreSQL": {"PGDMP\x01\x0e\x00\x04\x08\x01\x01\x01\x00\x00\x00\x00" + string(random(200, 14)), "an archive of pg_dump"},
