@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +43,7 @@ func logcheckCommand(s *settings) *cobra.Command {
 		Long: `Find in logs what is no text, and say what it looks like.
 
 Text of any language, in UTF-8 or an older encoding, with colours, progress bars and box drawings
-is text. The forms of container runtimes (CRI, Docker's JSON) are recognised, and gzip is unpacked;
+is text. The forms of container runtimes (CRI, Docker's JSON) are recognised, and gzip, zstd and bzip2 unpacked;
 offsets are those of the unpacked file. Without FILE, or where it is -, standard input is read.
 
 With --follow it goes on when it has read all, until it is interrupted, and tells garbage within a second. Files
@@ -119,10 +116,11 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 		bar.from = time.Now()
 		in = io.TeeReader(in, bar)
 	}
-	unpacked, err := unzipped(in)
+	unpacked, unpackedDone, err := unpack(in)
 	if err != nil {
 		return false, fmt.Errorf("check %s: %w", shown, err)
 	}
+	defer unpackedDone()
 	write := errors.New("write what was found")
 	noText := int64(0)
 	tears := &tornLines{s: s, shown: shown, format: format, clear: bar.clear, failed: write}
@@ -139,6 +137,8 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 	}, tears.tell)
 	bar.clear()
 	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return false, fmt.Errorf("read %s, at byte %d of it: the file ends before what is packed in it does", shown, sum.Bytes)
 	case errors.Is(err, write):
 		return false, err
 	case err != nil:
@@ -195,22 +195,6 @@ func (s *settings) openLog(name string) (in io.Reader, size int64, done func(), 
 		return nil, 0, nil, fmt.Errorf("read the log %s: %w", name, err)
 	}
 	return f, st.Size(), func() { f.Close() }, nil
-}
-
-// unzipped unpacks what begins as gzip does, header and all: garbage that merely begins so is not.
-func unzipped(r io.Reader) (io.Reader, error) {
-	in := bufio.NewReaderSize(r, 256<<10)
-	start, err := in.Peek(1024)
-	if err != nil && err != io.EOF {
-		return nil, reasonOf(err)
-	}
-	if !bytes.HasPrefix(start, []byte("\x1f\x8b\x08")) {
-		return in, nil
-	}
-	if _, err := gzip.NewReader(bytes.NewReader(start)); err != nil {
-		return in, nil
-	}
-	return gzip.NewReader(in)
 }
 
 // reasonOf is what is wrong with a file, without its name.
