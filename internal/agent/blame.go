@@ -49,7 +49,7 @@ type blame struct {
 	was   map[int32]*[3]evidence.Stdio // of each process, what its standard descriptors were given to by accident
 }
 
-// waiting is a piece of garbage whose writer is not known yet.
+// waiting is a piece of garbage or a torn line whose writers are not known yet.
 type waiting struct {
 	stream int
 	o      *evidence.Observation
@@ -188,11 +188,18 @@ func (f *flight) window(i int, a, b int64) (w window) {
 // tailMost is more than the relay's ring gives.
 const tailMost = 1 << 20
 
-// ask lets an observation of garbage wait for its writer.
+// ask lets an observation of garbage or of a torn line wait for its writers.
 func (f *flight) ask(i int, o *evidence.Observation) {
 	w := waiting{stream: i, o: o, since: time.Now()}
-	if d := o.Detail.(*evidence.Garbled); f.set != nil && f.blame.asked[i] < maxBlamed {
-		w.around = f.window(i, d.Offset-aroundIt, d.Offset+min(d.Length, aroundIt)+aroundIt)
+	switch d := o.Detail.(type) {
+	case *evidence.Garbled:
+		if f.set != nil && f.blame.asked[i] < maxBlamed {
+			w.around = f.window(i, d.Offset-aroundIt, d.Offset+min(d.Length, aroundIt)+aroundIt)
+		}
+	case *evidence.Torn: // of which few are told
+		if f.set != nil {
+			w.around = f.window(i, d.Offset+d.At-aroundIt, d.Offset+d.At+aroundIt)
+		}
 	}
 	f.blame.waiting = append(f.blame.waiting, w)
 	if len(f.blame.waiting) >= maxWaiting {
@@ -214,6 +221,16 @@ func (f *flight) answer(last bool) {
 	var left []waiting
 	for k := range b.waiting {
 		w := b.waiting[k]
+		if d, ok := w.o.Detail.(*evidence.Torn); ok {
+			w.asked = true
+			if !f.tornBy(d, w.stream, w.around) && !last && time.Since(w.since) < blameWait {
+				d.Unseen = ""
+				left = append(left, w)
+				continue
+			}
+			f.observe(w.o)
+			continue
+		}
 		d := w.o.Detail.(*evidence.Garbled)
 		if !w.asked && b.asked[w.stream] >= maxBlamed && time.Since(b.askAt[w.stream]) < blameAgain && !(last && len(b.waiting)-k <= maxAlike) {
 			d.Unseen = "one of many, and not looked up"

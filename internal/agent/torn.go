@@ -40,8 +40,60 @@ func (f *flight) tellTorn(i int, found []output.Torn) {
 			o.WallNanos -= o.BootNanos - at
 			o.BootNanos = at
 		}
-		f.observe(o)
+		f.ask(i, o)
 	}
+}
+
+// tornBy names the writers of both sides of a break, and says whether there is nothing to wait for.
+func (f *flight) tornBy(d *evidence.Torn, i int, around window) bool {
+	at := d.Offset + d.At
+	pieces, err := f.wrote(streams[i], max(d.Offset, at-aroundIt), min(d.Offset+d.Length+1, at+aroundIt), around)
+	if err != nil {
+		d.Unseen = err.Error()
+		return true
+	}
+	d.Before, d.After, d.BeforeWrite, d.AfterWrite = nil, nil, 0, 0
+	for _, p := range pieces {
+		r := p.run
+		if p.from < at && p.to >= at {
+			d.Before = f.writerOf(&p, i)
+			switch { // a write that goes on behind the break did not end there
+			case p.to > at:
+			case r.Writes == 1:
+				d.BeforeWrite = r.Length
+			default:
+				d.BeforeWrite = r.Offset + r.Length - r.LastOffset
+			}
+		}
+		if p.from <= at && p.to > at {
+			d.After = f.writerOf(&p, i)
+			switch {
+			case p.from < at:
+			case r.Writes == 1:
+				d.AfterWrite = r.Length
+			case r.Writes == 2:
+				d.AfterWrite = r.LastOffset - r.Offset
+			}
+		}
+	}
+	if d.Before == nil || d.After == nil {
+		d.Unseen = "no write that was seen holds both sides of the break"
+		return false
+	}
+	return true
+}
+
+// writerOf is who wrote a piece.
+func (f *flight) writerOf(p *piece, i int) *evidence.Writer {
+	r := p.run
+	w := &evidence.Writer{
+		PID: r.PID, TID: r.TID, Comm: r.Comm, Call: r.Call, FD: r.FD, FDKind: evidence.FDPipe, Inode: f.blame.out[i].Inode,
+		Bytes: p.to - p.from, Writes: r.Writes, Exact: p.exact, BootNanos: r.BootNanos,
+	}
+	if f.blame.out[i].Rdev != 0 {
+		w.FDKind = evidence.FDTTY
+	}
+	return w
 }
 
 // countLines adds how many lines there were, and how many torn ones.

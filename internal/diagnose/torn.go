@@ -55,12 +55,14 @@ func tornOutput(v *View) *evidence.Symptom {
 	var first *evidence.Torn
 	firstAt := 0
 	how := map[string]bool{}
+	var all []*evidence.Torn
 	count := map[string]int64{}
 	for i, d := range ofPID[*evidence.Torn](v, 0) {
 		if first == nil {
 			first, firstAt = d, i
 		}
 		how[d.How] = true
+		all = append(all, d)
 		count[d.Stream] = max(count[d.Stream], d.Count)
 		if len(ev) < 4 {
 			ev = append(ev, i)
@@ -109,6 +111,9 @@ func tornOutput(v *View) *evidence.Symptom {
 		s += ": " + quoteLine(first.Preview)
 	}
 	s += "."
+	if d := tornBy(all); d != nil {
+		s += tornByWords(d)
+	}
 	if cut.writes > 0 {
 		ev = append(ev, cut.evidence[0])
 		s += " " + cut.words("it")

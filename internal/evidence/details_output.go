@@ -38,6 +38,13 @@ type Torn struct {
 	Count   int64          `json:"count"`            // torn lines of the stream, this one included
 	Lines   int64          `json:"lines"`            // lines of the stream up to then
 	Unknown jsontext.Value `json:",embed"`
+
+	// Who wrote the last byte before the break, and the first one behind it; nil: not seen, see Unseen.
+	Before      *Writer `json:"before,omitzero"`
+	After       *Writer `json:"after,omitzero"`
+	BeforeWrite int64   `json:"beforeWrite,omitzero"` // bytes of the write that ends at the break, 0: not known
+	AfterWrite  int64   `json:"afterWrite,omitzero"`  // of the one that begins there
+	Unseen      string  `json:"unseen,omitzero"`      // why nothing is known of a writer
 }
 
 // Kind is KindTorn.
@@ -53,6 +60,11 @@ func (d *Torn) walk(c *codec) {
 	c.i64(&d.Count)
 	c.i64(&d.Lines)
 	c.bytes((*[]byte)(&d.Unknown))
+	optional(c, &d.Before, func(c *codec, w *Writer) { w.walk(c) })
+	optional(c, &d.After, func(c *codec, w *Writer) { w.walk(c) })
+	c.i64(&d.BeforeWrite)
+	c.i64(&d.AfterWrite)
+	c.str(&d.Unseen)
 }
 
 func (d *Foreign) walk(c *codec) {

@@ -12,6 +12,9 @@ func tornLine(d *evidence.Torn) string {
 	if d.Preview != "" {
 		s += ": " + middle(clean(d.Preview), 70)
 	}
+	if a, b := d.Before, d.After; a != nil && b != nil && a.TID != b.TID {
+		s += fmt.Sprintf(", by %s (%d) and %s (%d)", orProcess(clean(a.Comm)), a.TID, orProcess(clean(b.Comm)), b.TID)
+	}
 	if d.Count > 1 {
 		s += fmt.Sprintf(" (%d of %d lines up to there)", d.Count, d.Lines)
 	}

@@ -3,7 +3,7 @@ package scenarios
 // torn are programs whose lines run into each other, and some whose lines only look so.
 var torn = []Scenario{
 	{Name: "torn-c-pieces", Why: "four processes print to one pipe without a buffer", Cmd: []string{"c:torn-output/pieces.c", "pieces"}, Exit: 3, Varies: true,
-		Cause: "exit-error", Or: []string{"uncaught-error"}, Words: []string{"lines of its output are torn", "lines of several writers stand in one", "┆"}},
+		Cause: "exit-error", Or: []string{"uncaught-error"}, Words: []string{"lines of its output are torn", "lines of several writers stand in one", "┆", "written by two processes, pieces ("}},
 	{Name: "torn-node-pipe", Why: "three processes write lines longer than a pipe takes at once", Cmd: []string{"js:torn-output/pipe.js"}, Exit: 3, Varies: true,
 		Cause: "exit-error", Or: []string{"uncaught-error"}, Words: []string{"of its output", " torn: ", "┆"}},
 	{Name: "torn-c-whole", Why: "four processes print to one pipe, each line in one write", Kind: NearMiss, Cmd: []string{"c:torn-output/pieces.c", "whole"}, Exit: 3, Varies: true,
