@@ -145,11 +145,13 @@ func (s *settings) logcheck(name, format string) (found bool, err error) {
 		return false, fmt.Errorf("read %s, at byte %d of it: %w", shown, sum.Bytes, reasonOf(err))
 	}
 	if format == "text" {
+		if noText*2 > sum.Bytes {
+			sum.Foreign = nil // what is between is not worth a word
+		}
 		if noText*2 > sum.Bytes && sum.Spans > 1 {
 			if _, err := fmt.Fprintf(s.stdout, "%s: %d of its %d bytes are no text, in %d pieces: it is hardly a log\n", report.Safe(shown), noText, sum.Bytes, sum.Spans); err != nil {
 				return false, fmt.Errorf("%w: %w", write, err)
 			}
-			sum.Foreign = nil // what is between is not worth a word
 		}
 		for _, f := range sum.Foreign {
 			if _, err := fmt.Fprintf(s.stdout, "%s: text in %s, not UTF-8, from byte %d on\n", report.Safe(shown), f.Encoding, f.Offset); err != nil {

@@ -26,7 +26,8 @@ type Summary struct {
 
 const readSize = 256 << 10
 
-// Check judges a log to its end and hands on what is no text, in order of where it ends. It takes
+// Check judges a log to its end and hands on what is no text, in order of where it ends. A file that is binary from
+// its start on is told as few spans: text between counts to them where it is less than half of what is none. It takes
 // bounded memory, whatever is in it. An error of found ends it and is returned, and so is the reader's.
 func Check(r io.Reader, found func(Found) error) (Summary, error) {
 	return CheckLines(r, found, nil)
@@ -46,9 +47,15 @@ func CheckLines(r io.Reader, found func(Found) error, torn func(FoundTorn) error
 		sure = sure || 2*n > readSize
 	}
 	if s.Form == Raw {
-		return s, checkRaw(in, &s, found, torn)
+		j := joiner{found: func(f Found) error { s.Spans++; return found(f) }}
+		err := checkRaw(in, &s, j.take, torn)
+		if e := j.end(); err == nil {
+			err = e
+		}
+		return s, err
 	}
-	return s, checkLines(in, &s, found, torn)
+	err := checkLines(in, &s, found, torn)
+	return s, err
 }
 
 // place is where a part of a stream stands in the file.
@@ -169,7 +176,6 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn func(Found
 	}
 	tell := func(spans []Span, tears []Torn) error {
 		for _, span := range spans {
-			s.Spans++
 			if err := found(Found{span, where(span.Offset).line, ""}); err != nil {
 				return err
 			}
