@@ -4,7 +4,7 @@ package scenarios
 // mostly something else.
 var blamed = []Scenario{
 	{Name: "tls-gets-stdout", Why: "1 is closed and a TLS connection gets it: log lines break its stream", Cmd: []string{"py:stdio-replaced/tls.py"}, Needs: []string{"openssl"}, Varies: true, AnyExit: true,
-		Exit: 1, Cause: "stdio-replaced", Confidence: likelyUp, Words: []string{"INFO checkout", "stdout", "TCP socket"}},
+		Exit: 1, Cause: "stdio-replaced", Confidence: likelyUp, Beside: []string{"connection-loss"}, Words: []string{"INFO checkout", "stdout", "TCP socket"}},
 	{Name: "c-mixed-up", Why: "a feed's socket had number 1, the log was put back there, and the feed's thread wrote on", Cmd: []string{"c:stdio-replaced/mixed_up.c"},
 		Exit: 5, Cause: "stdio-replaced", Confidence: likelyUp, Words: []string{"UNIX socket", "send_records", "went into the log"}},
 	{Name: "c-garbage-thread", Why: "a thread writes random bytes to stderr; it gives up for a reason of its own", Kind: NearMiss, Cmd: []string{"c:garbled/flush.c"},
