@@ -138,6 +138,7 @@ type look struct {
 	value [2]uint64
 	mask  [2]uint64
 	run   int    // the longest piece of the core that has no letters: bytes, at least
+	most  int    // and at most
 	off   [2]int // where it begins, at least and at most
 	least int    // bytes of the core, at least
 	date  int    // the token that the longest piece begins with
@@ -184,20 +185,21 @@ func (t *token) letterless() bool {
 func (k *look) refine() {
 	k.json = k.n >= 2 && k.all[0].sign == '{' && k.all[1].sign == '"'
 	k.core = k.coreOf()
-	k.run, k.off = 0, [2]int{}
+	k.run, k.most, k.off = 0, 0, [2]int{}
 	var at [2]int // where the token begins, at least and at most
 	var off [2]int
-	run, first, best := 0, 0, 0
+	run, most, first, best := 0, 0, 0, 0
 	for i := range k.core {
 		t := &k.all[i]
 		if !t.letterless() {
-			run = 0
+			run, most = 0, 0
 		} else {
 			if run == 0 {
 				off, first = at, i
 			}
+			most += int(t.max)
 			if run += int(t.min); run > k.run {
-				k.run, k.off, best = run, off, first
+				k.run, k.most, k.off, best = run, most, off, first
 			}
 		}
 		at[0], at[1] = at[0]+int(t.min), at[1]+int(t.max)
@@ -233,6 +235,10 @@ func (k *look) classes(from int) (n int) {
 				m[n], v[n] = 0xff, t.sign
 			case beyond:
 				m[n], v[n] = 0x80, 0x80
+			case blanks:
+				if t.upper {
+					m[n], v[n] = 0xff, ' '
+				}
 			}
 			n++
 		}

@@ -389,7 +389,7 @@ func (l *Lines) prepare() {
 	s.any = s.any && most > 0
 	hot := &l.looks[s.hot]
 	if s.own, s.rest = 1, hot.least+s.off[0]; s.run > 0 && hot.run >= s.run {
-		s.own = min(s.rest, hot.off[1]+hot.run-s.run+1)
+		s.own = min(s.rest, hot.off[1]+hot.most-s.run+1)
 	}
 }
 

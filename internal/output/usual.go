@@ -215,15 +215,29 @@ func (l *Lines) unusual(q []byte, from, i, to int, m []marks) bool {
 		if i += bits.TrailingZeros64(x); i >= to {
 			break
 		}
-		if s.known > 1 || k.json {
+		if l.begins(q, i, from+k.least, to) {
 			return true
 		}
-		for at := max(i-s.off[1], from+k.least); at <= i-s.off[0]; at++ {
-			if at+k.at[1]+16 > to || k.quick(q[at:to]) {
+		i++
+	}
+	return false
+}
+
+// begins says whether a line may begin in q, from one byte on and before another, which has its piece without letters at i.
+func (l *Lines) begins(q []byte, i, from, to int) bool {
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.lines < learned || k.core == 0 || k.run < 8 || k.json {
+			continue
+		}
+		if k.fixed < quickly {
+			return true
+		}
+		for at := max(i-k.off[1], from); at <= min(i-k.off[0], to-k.least); at++ { // all of the core stands in the line
+			if tokenOf[q[at]] == k.all[0].class && (at+k.at[1]+16 > to || k.quick(q[at:to])) {
 				return true
 			}
 		}
-		i++
 	}
 	return false
 }
