@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -247,7 +248,7 @@ func (f *flight) answer(last bool) {
 			left = append(left, w)
 			continue
 		}
-		if x := d.Writer; x != nil && x.Exact && x.Writes == 1 && x.BootNanos < w.o.BootNanos { // the relay saw it later
+		if x := d.Writer; x != nil && x.Exact && (x.Writes == 1 && x.BootNanos < w.o.BootNanos || d.From != 0) { // the relay saw it later
 			w.o.WallNanos -= w.o.BootNanos - x.BootNanos
 			w.o.BootNanos = x.BootNanos
 		}
@@ -320,13 +321,31 @@ func (f *flight) complete(d *evidence.Garbled, i int, pieces []piece) {
 		inside := slices.ContainsFunc(pieces, func(p piece) bool {
 			return p.run.TID == o.TID && s.Offset >= p.run.Offset && s.Offset < p.run.Offset+p.run.Length
 		})
+		if inside && d.From == 0 {
+			if d.From = memoryOf(d, s, b.ahead[i]); d.From != 0 {
+				w.BootNanos = o.BootNanos
+			}
+		}
 		if inside || s.Odd && d.Context == nil {
 			d.Context = s.Context
 		}
-		if inside {
+		if inside && d.From != 0 {
 			return
 		}
 	}
+}
+
+// memoryOf is where a piece of garbage began in its writer's memory, if that write holds its first byte; 0 where it
+// does not, or where that is not known. What stands in the output is ahead of the ledger's offsets.
+func memoryOf(d *evidence.Garbled, s *evidence.Written, ahead int64) uint64 {
+	at := d.Offset - ahead - s.Offset
+	if s.From == 0 || at < 0 || at >= s.Bytes || !d.Writer.Exact {
+		return 0
+	}
+	if strings.Contains(s.Call, "writev") && (at < s.At || at >= s.At+int64(len(s.Data))) {
+		return 0 // it may stand in another of its pieces
+	}
+	return s.From + uint64(at-s.At)
 }
 
 // How much closer a stream is looked at that turned to garbage.

@@ -20,6 +20,7 @@ var selectOverflow = Cause{
 		"or sets that lie closer together than the bits asked for, a heap block too small for them, or a bit of an open descriptor beyond byte 128, and then a fault in the same thread; " +
 		"or a jump to what stood, as the registers show, beyond byte 128 of a set on the stack and within what select() wrote. " +
 		"Likely: a single set on the stack with more than 1024 descriptors asked for and a fault soon after in the same thread. " +
+		"Likely, too: bytes of its output that are no text were written from memory behind a set's 128 bytes that select() wrote, soon before it ended itself; possible where the set may have been a larger one. " +
 		"More than 1024 descriptors asked for is neither enough nor needed: programs that size their sets by need are not accused.",
 	Advice:   selectAdvice,
 	Rule:     ruleSelectOverflow,
@@ -135,7 +136,7 @@ func selectOverwrote(v *View) *evidence.Finding {
 	case endAbort:
 		// glibc's or the compiler's own check found the damage; another abort is another matter.
 		if corrupt, _ = corruption(v); corrupt == "" && (v.Fault == nil || v.Fault == v.Fatal) {
-			return nil
+			return v.selectPrinted()
 		}
 	case endError:
 		if damage = goDamage(v); damage == noDamage && v.text.final != nil {
@@ -182,8 +183,10 @@ func selectOverwrote(v *View) *evidence.Finding {
 			best.conf, best.at, best.s = conf, i, s
 		}
 	}
-	if best.conf == "" {
-		return nil
+	if best.conf == "" || v.How == endError && best.conf == evidence.Possible {
+		if f := v.selectPrinted(); f != nil || best.conf == "" {
+			return f
+		}
 	}
 	s := best.s
 	high := max(s.Highest, int64(s.NFDs)-1)

@@ -526,6 +526,8 @@ type Garbled struct {
 	Unseen string  `json:"unseen,omitzero"` // why there is no writer: "writes were not watched"
 
 	Context *Context `json:"-"` // of the writer, whose Trace is made of it
+
+	From uint64 `json:"from,omitzero"` // where its first byte stood in the writer's memory, 0: not known
 }
 
 // OutputStalled says that what descry passes the output on to has not taken it for a while.

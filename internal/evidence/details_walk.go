@@ -304,6 +304,7 @@ func (d *Garbled) walk(c *codec) {
 	c.i64(&d.Others)
 	optional(c, &d.Context, func(c *codec, x *Context) { x.walk(c) })
 	c.str(&d.Unseen)
+	c.u64(&d.From)
 }
 
 // Kind is KindOutputStalled.

@@ -23,6 +23,7 @@ type Written struct {
 	Count   int64          `json:"count,omitzero"` // alike ones of its thread, up to now
 	Trace   []Frame        `json:"backtrace,omitempty"`
 	TraceBy string         `json:"traceBy,omitzero"`
+	From    uint64         `json:"from,omitzero"` // address in the writer's memory of Data, 0: not known
 	Context *Context       `json:"-"`
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -48,6 +49,7 @@ func (d *Written) walk(c *codec) {
 	c.str(&d.TraceBy)
 	optional(c, &d.Context, func(c *codec, x *Context) { x.walk(c) })
 	c.bytes((*[]byte)(&d.Unknown))
+	c.u64(&d.From)
 }
 
 // Writer is who wrote a piece of the output: the writes that the kernel saw, joined with the bytes by

@@ -89,6 +89,7 @@ struct written_event {
 	__u64 ino, offset;
 	__u64 written;
 	__u64 count; /* alike ones of this thread before and with it */
+	__u64 from;  /* where data stood in the writer's memory, 0: not known */
 	__u32 at;    /* where in the write data stands, as far as is known */
 	__u16 len;   /* of data */
 	__u16 flags;
@@ -164,6 +165,7 @@ __noinline int look_at(__u32 i)
 		bad |= control & ~(known | escape);
 		bad |= (lead << 8 | lead_was) & ~inner;             /* a first byte without its second */
 		bad |= inner & ~((lead | inner) << 8 | inside_was); /* a second one without a first */
+		bad |= inner & inner << 8 & inner << 16 & inner << 24; /* more of them than a letter has */
 		lead_was = lead >> 56;
 		inside_was = (lead | inner) >> 56;
 	}
@@ -300,6 +302,7 @@ static __noinline void tell_written(struct proc *p, void *regs, struct run *r, s
 	e->offset = r->offset;
 	e->written = r->length;
 	e->count = l->count;
+	e->from = l->n ? l->addr + l->at : 0;
 	e->at = l->at;
 	e->len = l->n;
 	e->flags = l->flags;

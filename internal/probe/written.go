@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	writtenDesc    = headerSize + 48 + lookSize
+	writtenDesc    = headerSize + 56 + lookSize
 	writtenContext = writtenDesc + fdDescSize
 	lookSize       = 64
 )
@@ -31,15 +31,15 @@ func decodeWritten(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail 
 	if len(raw) < writtenContext+contextSize {
 		return nil
 	}
-	flags := le.Uint16(raw[86:])
+	flags := le.Uint16(raw[94:])
 	d := &evidence.Written{
 		Call: callName(le.Uint32(raw[40:])), FD: int32(le.Uint32(raw[44:])),
 		Inode: le.Uint64(raw[48:]), Offset: int64(le.Uint64(raw[56:])), Bytes: int64(le.Uint64(raw[64:])), Count: int64(le.Uint64(raw[72:])),
-		At: int64(le.Uint32(raw[80:])), Output: flags&writtenOutput != 0, Odd: flags&writtenOdd != 0,
+		From: le.Uint64(raw[80:]), At: int64(le.Uint32(raw[88:])), Output: flags&writtenOutput != 0, Odd: flags&writtenOdd != 0,
 		Context: readContext(raw[writtenContext:]),
 	}
-	n := min(int(le.Uint16(raw[84:])), lookSize)
-	d.Data = append([]byte(nil), raw[88:88+n]...)
+	n := min(int(le.Uint16(raw[92:])), lookSize)
+	d.Data = append([]byte(nil), raw[96:96+n]...)
 	is := readFDDesc(raw[writtenDesc:])
 	d.FDKind, _, d.Peer, d.Path = is.describe()
 	return d

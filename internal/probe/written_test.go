@@ -176,6 +176,7 @@ var looked = []struct {
 	{"TLS", []byte("\x16\x03\x01\x02\x00\x01"), true},
 	{"UTF-16", []byte("H\x00e\x00l\x00l\x00o\x00"), true},
 	{"Latin-1", []byte("Gr\xfc\xdfe an alle\n"), true},
+	{"nothing but second bytes", bytes.Repeat([]byte{0xaa}, 40), true},
 	{"a second byte alone", []byte("abc\x85def"), true},
 	{"in the middle of 4096", append(append(bytes.Repeat([]byte("text and text. \n"), 125), bytes.Repeat([]byte{0x8f, 0x02, 'x'}, 104)...), bytes.Repeat([]byte("more text here.\n"), 112)...), true},
 	{"one byte", []byte("."), false},

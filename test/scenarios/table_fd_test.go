@@ -164,6 +164,14 @@ var selectOverflow = []Scenario{
 }
 
 var selectNear = []Scenario{
+	{Name: "c-log-buffer", Why: "the log's buffer lies behind the set: what select() wrote is printed; the program aborts itself", Cmd: []string{"c:select-overflow/log_buffer.c"}, NoFile: 4096,
+		Exit: 134, Cause: "select-overflow", Confidence: likelyUp, Words: []string{"stood 128 bytes behind the set's start", "written by", "INFO request alpha"}},
+	{Name: "c-log-buffer-stack", Why: "the same in a local variable, and it gives up", Cmd: []string{"c:select-overflow/log_buffer.c", "stack"}, NoFile: 4096,
+		Exit: 3, Cause: "select-overflow", Confidence: likelyUp, Words: []string{"behind the set's start"}},
+	{Name: "c-dynamic-sets-records", Why: "sets as large as they must be, whose block is used for binary records later", Kind: NearMiss, Cmd: []string{"c:select-overflow/log_buffer.c", "heap"}, NoFile: 4096,
+		Exit: 3, Cause: "exit-error", Never: []string{"select-overflow"}},
+	{Name: "c-wide-stack-records", Why: "large sets on the stack of one function, binary records there in another", Kind: NearMiss, Cmd: []string{"c:select-overflow/log_buffer.c", "other"}, NoFile: 4096,
+		Exit: 3, Cause: "exit-error", Never: []string{"select-overflow"}},
 	{Name: "c-dynamic-sets", Why: "5,000 descriptors, sets as large as they must be, ends well", Kind: NearMiss, Cmd: []string{"c:select-overflow/dynamic.c"}, NoFile: 8192,
 		Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Never: []string{"select-overflow"}, Silent: true},
 	{Name: "c-dynamic-sets-exit", Why: "5,000 descriptors, sets as large as they must be, then exit code 4", Kind: NearMiss, Cmd: []string{"c:select-overflow/dynamic.c", "fail"}, NoFile: 8192,
