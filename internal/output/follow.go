@@ -79,7 +79,8 @@ const (
 	lookSoon  = 300 * time.Millisecond // while it grows
 	lookLate  = 600 * time.Millisecond // while it does not
 	scanEach  = 400 * time.Millisecond // directories, for new files
-	saveEach  = time.Second            // the position
+	saveEach  = time.Second            // the position of a log that does not grow, where its consumer was behind
+	saveBytes = 4 << 20                // handed on, of many logs, after which positions are kept
 	tick      = 100 * time.Millisecond
 	keepOver  = time.Minute     // a file is looked at so long after another took its name
 	keepGone  = 5 * time.Minute // and so long without growing when it has no name any more
@@ -103,6 +104,7 @@ type Follower struct {
 	opened    map[*file]*list.Element
 	maxOpen   int
 	scanned   time.Time
+	handed    int64 // bytes, since positions were kept
 	saved     time.Time
 	first     bool
 	forgotten map[string]bool // logs whose position is dropped
@@ -196,16 +198,30 @@ func (w *Follower) Poll(now time.Time) (more bool) {
 			again := w.look(l)
 			more = more || again
 			ended = ended || l.ended
+			if w.handed > saveBytes {
+				w.saveSome()
+			}
 		}
 	}
 	if ended {
 		w.drop()
 	}
-	if w.journal != nil && now.Sub(w.saved) >= saveEach {
-		w.saved = now
-		w.save()
-	}
+	w.saveSome()
 	return more
+}
+
+// saveSome keeps the positions that changed; once a second all of them, and only then where that failed before.
+func (w *Follower) saveSome() {
+	if w.journal == nil {
+		return
+	}
+	all := w.now.Sub(w.saved) >= saveEach
+	if all {
+		w.saved = w.now
+	}
+	if all || !w.journal.failed {
+		w.save(all)
+	}
 }
 
 // drop forgets logs that have ended.
@@ -231,7 +247,7 @@ func (w *Follower) drop() {
 func (w *Follower) Close() error {
 	var err error
 	if w.journal != nil {
-		w.save()
+		w.save(true)
 		err = w.journal.Close()
 	}
 	for _, l := range w.logs {

@@ -20,7 +20,8 @@ type watchedDir struct {
 	mtime int64 // ns, when it was listed last
 	when  time.Time
 	names map[string]struct{}
-	quiet bool // what is in it now was there at the first look
+	quiet bool                 // what is in it now was there at the first look
+	waits map[string]time.Time // names that may be a log's past, the log is not there; since when
 }
 
 // settled is how long a directory's time must have stood still before it says that nothing changed: it is as
@@ -124,6 +125,9 @@ func (w *Follower) list(d *watchedDir) (fresh []string) {
 			}
 			continue
 		}
+		if !was && w.orphan(d, e.Name(), names) {
+			continue
+		}
 		if was || packed(e.Name()) || e.Name()[0] == '.' || e.Type()&^fs.ModeSymlink != 0 {
 			continue
 		}
@@ -143,6 +147,38 @@ func (w *Follower) list(d *watchedDir) (fresh []string) {
 	}
 	d.names, d.quiet = names, false
 	return fresh
+}
+
+// orphanWait is how long a file waits for the log whose past it may be.
+const orphanWait = 10 * time.Second
+
+// orphan says whether a file is what a log was that has no name at the moment, and follows that log.
+func (w *Follower) orphan(d *watchedDir, name string, names map[string]struct{}) bool {
+	log, sure := pastOf(name)
+	if log == "" {
+		return false
+	}
+	if sure {
+		if _, before := d.names[name]; !before { // else the log was followed to its end
+			w.follow(filepath.Join(d.path, log), false, d.quiet, d.names)
+		}
+		return true
+	}
+	if packed(name) {
+		return true
+	}
+	since, waits := d.waits[name]
+	if !waits {
+		if d.waits == nil {
+			d.waits = map[string]time.Time{}
+		}
+		since, d.waits[name] = w.now, w.now
+	}
+	if w.now.Sub(since) >= orphanWait {
+		return false
+	}
+	d.mtime = 0 // look again
+	return true
 }
 
 // rotatedAway says whether a file is what a log was before it was rotated.
@@ -190,7 +226,7 @@ func (w *Follower) follow(path string, wanted, quiet bool, names map[string]stru
 	for _, g := range all {
 		_, old := names[filepath.Base(g.path)]
 		if quiet {
-			old = g.mtime <= w.journal.last.UnixNano()
+			old = g.mtime <= w.journal.last.Add(-orphanWait).UnixNano() // which had not yet been found, maybe
 		}
 		if !old {
 			l.add(w.older(g))

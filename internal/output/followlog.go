@@ -98,7 +98,9 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 	f := l.last()
 	if f == nil {
 		if l.begun {
-			w.queue(l, l.newest.after(w.generations(l), 0), st)
+			all := w.generations(l)
+			w.queue(l, l.newest.after(all, 0), st)
+			l.newest = seenOf(all)
 		}
 		l.add(w.begin(l, st))
 		return true
@@ -393,12 +395,34 @@ func (w *Follower) lose(l *followed, f *file, n int64, why string) {
 	l.turned = true
 }
 
+// beginGone begins with a log that has no file at its path when it is first looked at: between two names, most likely.
+// What was rotated away last is where its writer still writes.
+func (w *Follower) beginGone(l *followed) {
+	all := w.generations(l)
+	l.newest, l.begun, l.turned = seenOf(all), true, true
+	if len(all) > 0 && !all[len(all)-1].zip {
+		g := all[len(all)-1]
+		f := w.older(g)
+		if l.atEnd {
+			w.skip(f, fileStat{g.id, g.size, g.mtime})
+		}
+		l.add(f)
+	}
+	l.atEnd = false
+}
+
 // lookGone reads on in a log that has no file at its path now.
 func (w *Follower) lookGone(l *followed) (more bool) {
 	if l.gone.IsZero() {
 		l.gone = w.now
 	}
 	f := l.last()
+	if f == nil && !l.begun {
+		w.beginGone(l)
+		if f = l.last(); f != nil {
+			return w.readAll(l, fileStat{})
+		}
+	}
 	if f == nil {
 		l.ended = !l.wanted && w.now.Sub(l.gone) > 5*time.Second
 		return false

@@ -103,7 +103,7 @@ func (m *model) step() {
 				m.Close()
 				m.did("end")
 			} else {
-				m.save()
+				m.save(true)
 				m.crash()
 				m.did("kill")
 			}

@@ -10,6 +10,11 @@ import (
 
 // readAll reads what is new in a log's files, the oldest first; st is the last one's as it was seen before.
 func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
+	if l.turned { // before anything of another file is handed on, so that it is found again whatever happens
+		l.changed, l.turned = true, false
+		l.mark()
+		w.saveAtOnce(l)
+	}
 	begun := st.size > 0 || len(l.files) > 0 && (l.last().zip || l.last().size > 0)
 	for i := 0; i < len(l.files); i++ {
 		f := l.files[i]
@@ -233,5 +238,6 @@ func (w *Follower) give(l *followed, f *file, e entry, at, line, zeros int64) {
 			p.Text = p.Text[done:]
 		}
 	}
+	w.handed += n
 	l.to.Take(p)
 }

@@ -224,7 +224,7 @@ func TestFollowLogrotate(t *testing.T) {
 					l.write(l.log, text[:len(text)/2])
 					l.poll()
 					if kill && i%2 == 0 {
-						l.save()
+						l.save(true)
 						l.crash()
 					}
 					l.write(l.log, text[len(text)/2:])

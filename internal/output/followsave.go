@@ -75,11 +75,21 @@ func (l *followed) position() savedLog {
 	return savedLog{Path: l.path, Files: files, At: p.at, Done: [2]int64{max(done[0], p.at[0]), max(done[1], p.at[1])}, Seen: p.seen}
 }
 
-// save writes the positions that have changed.
-func (w *Follower) save() {
+// saveAtOnce writes the position of one log.
+func (w *Follower) saveAtOnce(l *followed) {
+	if w.journal == nil || w.journal.failed {
+		return
+	}
+	l.changed = false
+	w.problem(w.journal.path, w.journal.Save([]savedLog{l.position()}, w.now))
+}
+
+// save writes the positions that have changed. all: also those of which more is done with, though nothing was read since.
+func (w *Follower) save(all bool) {
+	w.handed = 0
 	var changed []savedLog
 	for _, l := range w.logs {
-		if (l.changed || l.behind) && len(l.points) > 0 {
+		if (l.changed || all && l.behind) && len(l.points) > 0 {
 			changed = append(changed, l.position())
 			l.changed = false
 		}

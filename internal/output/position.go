@@ -84,7 +84,7 @@ type Journal struct {
 	live     map[string][]byte // the last line of each log
 	bytes    int64             // of these
 	last     time.Time         // when it was written last, before it was opened
-	fresh    bool              // it held no log
+	fresh    bool              // it did not exist
 	sameBoot bool              // the machine was not started anew since
 	damage   string
 	failed   bool // the last attempt to write
@@ -207,7 +207,7 @@ func (j *Journal) load() (map[string]savedLog, error) {
 		}
 		at += int64(len(line))
 	}
-	j.size, j.fresh = int64(len(b)), len(kept) == 0
+	j.size = int64(len(b))
 	if !j.sameBoot {
 		j.anew = true
 	}

@@ -85,6 +85,41 @@ func rotated(name string) (logs []string, o order, zip bool) {
 	return nil, order{}, zip
 }
 
+// pastOf gives the log that a file was before it was rotated away, "": it is none. sure: its name says so by itself, as
+// kubelet's 0.log.20261122-072416, logrotate's x.log.1 and x.log-20261122, packed or not. Others may
+// be logs: catalina.2026-11-22.log, worker.1.
+func pastOf(name string) (log string, sure bool) {
+	logs, o, _ := rotated(name)
+	if len(logs) == 0 {
+		return "", false
+	}
+	log = logs[0]
+	order, ok := strings.CutPrefix(name, log)
+	if !ok || filepath.Ext(log) != ".log" {
+		return log, false
+	}
+	if o.stamp == "" {
+		return log, true
+	}
+	at := len(order)
+	if pack := strings.IndexByte(order[1:], '.'); pack >= 0 {
+		at = pack + 1
+	}
+	for _, form := range []string{"dddddddd", "dddddddd-dddddd"} {
+		if strings.Map(asForm, order[1:at]) == form {
+			return log, true
+		}
+	}
+	return log, false
+}
+
+func asForm(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return 'd'
+	}
+	return r
+}
+
 func cutOrder(name string) (log string, o order, ok bool) {
 	if log, ok := strings.CutSuffix(name, ".old"); ok && log != "" {
 		return log, order{index: 1}, true
@@ -93,7 +128,7 @@ func cutOrder(name string) (log string, o order, ok bool) {
 	for at > 0 && strings.IndexByte("0123456789-_.:TZ+", name[at-1]) >= 0 {
 		at--
 	}
-	// The order begins at the first separator behind which there is a digit.
+	// The order begins at the first separator behind which there is a asForm.
 	for ; at < len(name)-1; at++ {
 		if c := name[at]; at > 0 && (c == '.' || c == '-' || c == '_') && name[at+1] >= '0' && name[at+1] <= '9' {
 			break
