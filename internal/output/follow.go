@@ -84,6 +84,7 @@ const (
 	tick      = 100 * time.Millisecond
 	keepOver  = time.Minute     // a file is looked at so long after another took its name
 	keepGone  = 5 * time.Minute // and so long without growing when it has no name any more
+	goneSoon  = 5 * time.Second // a log is gone that has no file, and never had another
 	dirsMost  = 50_000
 	depthMost = 16
 )

@@ -424,7 +424,11 @@ func (w *Follower) lookGone(l *followed) (more bool) {
 		}
 	}
 	if f == nil {
-		l.ended = !l.wanted && w.now.Sub(l.gone) > 5*time.Second
+		patience := goneSoon
+		if l.newest != (seen{}) { // it is turned over, and only has no name
+			patience = keepGone
+		}
+		l.ended = !l.wanted && w.now.Sub(l.gone) > patience
 		return false
 	}
 	if l.gone.Equal(w.now) && !f.holds() {

@@ -21,7 +21,8 @@ type model struct {
 	files   []string // rotated away, the oldest first
 	want    strings.Builder
 	serial  int
-	up      bool
+	inDir   bool // the directory is followed, not the log by its name
+	hard    bool // kills come while something is handed on, before the position is kept
 	history []string
 }
 
@@ -93,7 +94,9 @@ func (m *model) step() {
 		if !m.up || !m.exists(m.log) {
 			return
 		}
-		m.look()
+		if m.look(); !m.up { // killed
+			return
+		}
 		m.must(os.Truncate(m.log, 0))
 		m.did("cut")
 		m.look() // what is written next to where it was would be a file that was never cut
@@ -103,7 +106,13 @@ func (m *model) step() {
 				m.Close()
 				m.did("end")
 			} else {
-				m.save(true)
+				if !m.hard {
+					m.save(true)
+				} else if c := m.all[m.log]; c != nil && m.r.Intn(2) == 0 {
+					c.kill = 1 + int64(m.r.Intn(3000))
+					m.did("kill after %d bytes", c.kill)
+					return
+				}
 				m.crash()
 				m.did("kill")
 			}
@@ -114,7 +123,9 @@ func (m *model) step() {
 	case 13: // too few descriptors
 		if m.up {
 			m.maxOpen = 1 + m.r.Intn(3)
-			m.closeAll(m.logs[0])
+			for _, l := range m.logs {
+				m.closeAll(l)
+			}
 			m.did("closed")
 		}
 	}
@@ -124,8 +135,12 @@ func (m *model) step() {
 func (m *model) exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 func (m *model) begin() {
-	m.start(func(o *FollowOptions) { o.Position = filepath.Join(m.dir, ".position") })
-	m.up = true
+	m.start(func(o *FollowOptions) {
+		o.Position = filepath.Join(m.dir, ".position")
+		if m.inDir {
+			o.Paths = []string{m.dir}
+		}
+	})
 	m.did("begin")
 	m.look()
 }
@@ -139,14 +154,19 @@ func (m *model) maybeLook() {
 func (m *model) look() {
 	for range 1 + m.r.Intn(5) {
 		m.clock = m.clock.Add(time.Duration(m.r.Intn(900)) * time.Millisecond)
-		for m.Poll(m.clock) {
+		for m.pollOnce() {
 		}
 	}
 	m.poll()
-	m.did("look: %d of %d bytes%s", len(m.all[m.log].streams[0]), m.want.Len(), m.state())
+	if m.all[m.log] != nil {
+		m.did("look: %d of %d bytes%s", len(m.all[m.log].streams[0]), m.want.Len(), m.state())
+	}
 }
 
 func (m *model) state() (s string) {
+	if len(m.logs) == 0 {
+		return "; no logs"
+	}
 	for _, f := range m.logs[0].files {
 		s += fmt.Sprintf("; %s %d: %d of %d", filepath.Base(f.path), f.id.Ino, f.offset, f.size)
 	}
@@ -154,22 +174,43 @@ func (m *model) state() (s string) {
 }
 
 // Whatever happens to a log in whatever order, each byte comes once.
-func TestFollowModel(t *testing.T) {
+func TestFollowModel(t *testing.T) { testModel(t, false, false) }
+
+// The same, where the log is found in its directory.
+func TestFollowModelDirectory(t *testing.T) { testModel(t, true, false) }
+
+// The same, and the follower is killed at any moment. What was handed on since the position was kept comes again,
+// with the same offsets.
+func TestFollowModelKilled(t *testing.T) { testModel(t, false, true) }
+
+// The same.
+func TestFollowModelDirectoryKilled(t *testing.T) { testModel(t, true, true) }
+
+func testModel(t *testing.T, inDir, hard bool) {
 	for seed := range int64(*modelSeeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			m := &model{lab: newLab(t, func(o *FollowOptions) { o.Paths = nil }), r: rand.New(rand.NewSource(seed))}
+			m := &model{lab: newLab(t, func(o *FollowOptions) { o.Paths = nil }), r: rand.New(rand.NewSource(seed)), inDir: inDir, hard: hard}
+			m.story = func() string { return strings.Join(m.history, "\n") }
 			m.Close()
 			m.write(m.log, "")
 			m.begin()
 			for range 60 {
 				m.step()
 			}
+			if c := m.all[m.log]; c != nil {
+				c.kill = 0
+			}
 			if !m.up {
 				m.begin()
 			}
 			m.write(m.log, "the end\n")
 			m.look()
+			for path := range m.all {
+				if path != m.log {
+					t.Errorf("%s is followed as a log of its own\n%s", path, strings.Join(m.history, "\n"))
+				}
+			}
 			want := m.want.String() + "the end\n"
 			if got := string(m.all[m.log].streams[0]); got != want {
 				t.Errorf("%s\n%s", differ(got, want), strings.Join(m.history, "\n"))

@@ -1,5 +1,7 @@
 package output
 
+import "slices"
+
 // point is a place in a log that it can go on from: how far its files and its streams were at one moment.
 type point struct {
 	files []savedFile
@@ -29,7 +31,7 @@ func (l *followed) mark() {
 
 func (f *file) saved() savedFile {
 	return savedFile{Path: f.path, Dev: f.id.Dev, Ino: f.id.Ino, Zip: f.zip, Form: f.form, Offset: f.offset, Line: f.line,
-		Read: max(f.read, f.offset), Size: f.size, MTime: f.mtime, Head: f.head, Tail: f.tail}
+		Read: max(f.read, f.offset), Size: f.size, MTime: f.mtime, Head: f.head, Tail: f.tail, of: f}
 }
 
 func (l *followed) restore(s savedLog, now int64) {
@@ -55,13 +57,10 @@ func (l *followed) position() savedLog {
 	l.points = l.points[:copy(l.points, l.points[k:])]
 	p := l.points[0]
 	l.behind = p.at != l.at
-	now := map[FileID]*file{}
-	for _, f := range l.files {
-		now[f.id] = f
-	}
 	files := make([]savedFile, len(p.files))
 	for i, f := range p.files {
-		if g := now[FileID{f.Dev, f.Ino}]; g != nil && g.offset >= f.Offset && (g.head == f.Head || f.Head.Bytes < printMost) { // as it was last seen
+		if g := f.of; slices.Contains(l.files, g) && g.offset >= f.Offset { // as it was last seen
+			f.Dev, f.Ino, f.Zip = g.id.Dev, g.id.Ino, g.zip
 			f.Path, f.Size, f.MTime, f.Read = g.path, g.size, g.mtime, max(f.Read, g.offset)
 			if g.head.Bytes > f.Head.Bytes {
 				f.Head = g.head

@@ -20,10 +20,33 @@ type catcher struct {
 	ended   bool
 	bad     string
 	done    func(int) int64
+	kill    int64 // bytes, after which the follower is killed while it hands on; 0: never
+	killed  int   // times; what was handed on since the position was kept comes again
 }
+
+// killed is what Take panics with where the follower is killed.
+type killed struct{}
 
 func (c *catcher) Take(p *Part) {
 	s := &c.streams[p.Stream]
+	if c.killed > 0 && p.At < int64(len(*s)) && p.Zeros == 0 {
+		again := (*s)[p.At:]
+		again = again[:min(len(again), len(p.Text))]
+		if !bytes.Equal(again, p.Text[:len(again)]) {
+			c.bad = fmt.Sprintf("stream %d, byte %d: other bytes come for those that came before", p.Stream, p.At)
+		}
+		p.At += int64(len(again))
+		p.Text = p.Text[len(again):]
+		if len(p.Text) == 0 {
+			return
+		}
+	}
+	if c.kill > 0 && int64(len(p.Text)) >= c.kill {
+		*s = append(*s, p.Text[:c.kill/2]...) // and did not get all of it
+		c.kill, c.killed = 0, c.killed+1
+		panic(killed{})
+	}
+	c.kill = max(0, c.kill-int64(len(p.Text)))
 	if p.At != int64(len(*s)) {
 		c.bad = fmt.Sprintf("stream %d: %d bytes at %d follow on %d", p.Stream, len(p.Text), p.At, len(*s))
 	}
@@ -52,6 +75,8 @@ type lab struct {
 	clock   time.Time
 	all     map[string]*catcher
 	trouble []Trouble
+	up      bool
+	story   func() string // what happened
 }
 
 func newLab(t *testing.T, set func(*FollowOptions)) *lab {
@@ -78,7 +103,7 @@ func (l *lab) start(set func(*FollowOptions)) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	l.Follower = w
+	l.Follower, l.up = w, true
 	l.Cleanup(func() { w.Close() })
 }
 
@@ -87,7 +112,7 @@ func (l *lab) poll() *catcher {
 	l.Helper()
 	for range 5 {
 		l.clock = l.clock.Add(700 * time.Millisecond)
-		for n := 0; l.Poll(l.clock); n++ {
+		for n := 0; l.pollOnce(); n++ {
 			if n > 100_000 {
 				l.Fatal("there is always more")
 			}
@@ -95,10 +120,26 @@ func (l *lab) poll() *catcher {
 	}
 	for _, c := range l.all {
 		if c.bad != "" {
+			if l.story != nil {
+				l.Log(l.story())
+			}
 			l.Fatal(c.path, c.bad)
 		}
 	}
 	return l.all[l.log]
+}
+
+// pollOnce polls; where the consumer kills the follower there is none any more.
+func (l *lab) pollOnce() (more bool) {
+	defer func() {
+		if x := recover(); x == (killed{}) {
+			l.crash()
+			l.up, more = false, false
+		} else if x != nil {
+			panic(x)
+		}
+	}()
+	return l.up && l.Poll(l.clock)
 }
 
 func (l *lab) write(path, text string) {

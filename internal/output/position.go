@@ -30,6 +30,7 @@ type savedFile struct {
 	MTime  int64  `json:"mtime"`
 	Head   print  `json:"head"`
 	Tail   print  `json:"tail"`
+	of     *file
 }
 
 // savedLog is what is kept of a log. The files are read on from At, and what lies before Done is not handed on.
