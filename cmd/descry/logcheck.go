@@ -43,7 +43,7 @@ func logcheckCommand(s *settings) *cobra.Command {
 		Long: `Find in logs what is no text, and say what it looks like.
 
 Text of any language, in UTF-8 or an older encoding, with colours, progress bars and box drawings
-is text. The forms of container runtimes (CRI, Docker's JSON) are recognised, and gzip, zstd and bzip2 unpacked;
+is text. The forms of container runtimes (CRI, Docker's JSON) are recognised, and gzip, zstd, xz and bzip2 unpacked;
 offsets are those of the unpacked file. Without FILE, or where it is -, standard input is read.
 
 With --follow it goes on when it has read all, until it is interrupted, and tells garbage within a second. Files

@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/descry-dev/descry/internal/output"
 )
 
 // zstdWindow is the largest window that is unpacked, in bytes: zstd's own limit.
@@ -49,7 +51,11 @@ func unpack(r io.Reader) (unpacked io.Reader, done func(), err error) {
 	case len(start) >= 10 && begins("BZh") && start[3] >= '1' && start[3] <= '9' && (string(start[4:10]) == "1AY&SY" || string(start[4:10]) == "\x17rE8P\x90"):
 		return bzip2.NewReader(in), none, nil
 	case begins("\xfd7zXZ\x00"):
-		return nil, nil, errors.New("it is packed with xz, which is not unpacked here: xz -dc FILE | descry logcheck")
+		z, err := output.Unxz(in)
+		if err != nil {
+			return nil, nil, fmt.Errorf("unpack its xz: %w", err)
+		}
+		return z, none, nil
 	case begins("\x04\x22\x4d\x18"):
 		return nil, nil, errors.New("it is packed with lz4, which is not unpacked here: lz4 -dc FILE | descry logcheck")
 	}

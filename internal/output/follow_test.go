@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFollowRotation(t *testing.T) {
@@ -143,6 +145,7 @@ func (l *lab) crash() {
 	}
 	l.logs = nil
 	if l.journal != nil {
+		unix.Flock(int(l.journal.f.Fd()), unix.LOCK_UN) // which the end of the process does
 		l.journal.f.Close()
 		l.journal = nil
 	}

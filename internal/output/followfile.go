@@ -2,12 +2,12 @@ package output
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,7 +113,8 @@ func openRead(path string) (fd int, st fileStat, err error) {
 // unpacker reads a packed file once, from front to back.
 type unpacker struct {
 	f   *os.File
-	r   *gzip.Reader
+	r   io.Reader
+	end func() // of r
 	buf []byte // read, and not yet handed on
 	at  int64  // of buf's first byte in what is unpacked
 	err error
@@ -124,12 +125,12 @@ func newUnpacker(path string) (*unpacker, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := gzip.NewReader(f)
+	r, end, err := unpack(f, filepath.Ext(path))
 	if err != nil {
 		f.Close()
 		return nil, &fs.PathError{Op: "unpack", Path: path, Err: err}
 	}
-	return &unpacker{f: f, r: r}, nil
+	return &unpacker{f: f, r: r, end: end}, nil
 }
 
 // ReadAt reads from at on, which must not lie before what was asked for last.
@@ -163,7 +164,10 @@ func (u *unpacker) ReadAt(b []byte, at int64) (int, error) {
 	return n, nil
 }
 
-func (u *unpacker) close() { u.f.Close() }
+func (u *unpacker) close() {
+	u.end()
+	u.f.Close()
+}
 
 // chunk is what was read of a file at once.
 type chunk struct {

@@ -131,7 +131,9 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 		case st.size == f.size && st.mtime != f.mtime && (st.size == 0 || w.ready(f) != nil || !f.compare(fdReader(f.fd))):
 			return w.replaced(l, st) // filled and cut, or cut and filled, since the last look
 		}
-		f.mtime = st.mtime
+		if st.size <= f.size { // else it may hold something else, and is compared when it is read
+			f.mtime = st.mtime
+		}
 		return true
 	}
 	back := func(g *file) bool {

@@ -36,7 +36,7 @@ func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 			continue
 		}
 		if last { // it was seen before what was read, so it belongs to that
-			f.size = max(f.size, st.size)
+			f.size, f.mtime = max(f.size, st.size), st.mtime
 		}
 		if again {
 			return true // the newer ones wait for it
@@ -82,7 +82,9 @@ func (w *Follower) readFailed(l *followed, f *file, err error) bool {
 		if !f.over || f.size > f.offset {
 			w.lose(l, f, f.size-f.offset, "it was deleted")
 		}
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist): // it was turned over just now
+		return false
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, fs.ErrPermission):
 		l.refused = true
 		w.problem(l.path, err)
 		return false

@@ -60,7 +60,17 @@ func TestFollowerProcess(t *testing.T) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	w, err := NewFollower(FollowOptions{Paths: []string{filepath.Join(dir, "logs", "0.log")}, Position: filepath.Join(dir, "position"), New: func(string) Consumer { return p },
+	log := filepath.Join(dir, "logs", "0.log")
+	paths := []string{log}
+	if os.Getenv("DESCRY_FOLLOW_ALL") != "" {
+		paths[0] = filepath.Dir(log)
+	}
+	w, err := NewFollower(FollowOptions{Paths: paths, Position: filepath.Join(dir, "position"), New: func(path string) Consumer {
+		if path != log {
+			fmt.Println("LOST: another log is followed:", path)
+		}
+		return p
+	},
 		Trouble: func(x Trouble) { fmt.Println("TROUBLE", x.Path, x.Err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -122,19 +132,23 @@ func TestWriterProcess(t *testing.T) {
 
 // A log is written and rotated by one process, and followed by another that is killed again and again: each byte gets where
 // it belongs, and none is missing.
-func TestFollowKilled(t *testing.T) {
+func TestFollowKilled(t *testing.T) { testKilled(t) }
+
+// The same, where the log is found in its directory.
+func TestFollowKilledDirectory(t *testing.T) {
+	t.Setenv("DESCRY_FOLLOW_ALL", "1")
+	testKilled(t)
+}
+
+func testKilled(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "logs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var wrote, said bytes.Buffer
-	writer := again(t, "TestWriterProcess", dir)
-	writer.Stdout, writer.Stderr = &wrote, &wrote
-	if err := writer.Start(); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "logs", "0.log"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- writer.Wait() }()
+	var wrote, said bytes.Buffer
 	r := rand.New(rand.NewSource(2))
 	kills := 0
 	follow := func() *exec.Cmd {
@@ -145,8 +159,24 @@ func TestFollowKilled(t *testing.T) {
 		}
 		return cmd
 	}
+	// What is turned over before it was ever looked at is not followed.
+	cmd := follow()
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if b, _ := os.ReadFile(filepath.Join(dir, "position")); bytes.Contains(b, []byte("0.log")) {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatal("the position does not name the log: ", said.String())
+		}
+	}
+	writer := again(t, "TestWriterProcess", dir)
+	writer.Stdout, writer.Stderr = &wrote, &wrote
+	if err := writer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- writer.Wait() }()
 	for running := true; running; {
-		cmd := follow()
 		select {
 		case <-time.After(time.Duration(100+r.Intn(1500)) * time.Millisecond):
 		case err := <-ended:
@@ -158,8 +188,8 @@ func TestFollowKilled(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 		kills++
+		cmd = follow()
 	}
-	cmd := follow()
 	var problem string
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		problem = ""
@@ -200,6 +230,8 @@ func TestFollowLogrotate(t *testing.T) {
 		"rotate 3\ncopytruncate",
 		"rotate 5\ncopytruncate\ncompress",
 		"rotate 5\ncopytruncate\ncompress\ndelaycompress",
+		"rotate 5\ncreate\ncompress\ncompresscmd /usr/bin/xz\ncompressext .xz",
+		"rotate 5\ncreate\ncompress\ncompresscmd /usr/bin/zstd\ncompressoptions --rm\ncompressext .zst",
 		"rotate 9\ncreate\ndateext\ndateformat -%Y%m%d-%s\ncompress\ndelaycompress",
 		"rotate 9\ncopytruncate\ndateext\ndateformat .%Y%m%d%s",
 		"rotate 4\nnocreate\nextension .log",

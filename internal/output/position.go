@@ -117,7 +117,7 @@ func OpenJournal(path string) (j *Journal, kept map[string]savedLog, err error) 
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
-			if tries < 10 { // a process that was just forked holds it for a moment
+			if tries < 100 { // a process that was just forked holds it for a moment
 				time.Sleep(20 * time.Millisecond)
 				continue
 			}
@@ -333,6 +333,7 @@ func (j *Journal) compact() error {
 		os.Remove(tmp)
 		return err
 	}
+	unix.Flock(int(j.f.Fd()), unix.LOCK_UN) // a process that is just being forked has it too
 	j.f.Close()
 	j.f, j.size, j.anew, j.unsynced = f, int64(len(b)), false, false
 	d, err := os.Open(filepath.Dir(j.path))
@@ -351,6 +352,7 @@ func (j *Journal) Close() error {
 	} else if j.unsynced {
 		err = j.f.Sync()
 	}
+	unix.Flock(int(j.f.Fd()), unix.LOCK_UN)
 	if cerr := j.f.Close(); err == nil {
 		err = cerr
 	}

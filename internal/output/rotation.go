@@ -74,7 +74,9 @@ func (s seen) after(all []generation, mtime int64) []generation {
 // rotated takes apart the name of a file that was rotated away: x.log.1, x.log.2.gz, x.log-20261122, 0.log.20261122-072416,
 // x.1.log, x.log.old. It gives the names that the log may have.
 func rotated(name string) (logs []string, o order, zip bool) {
-	name, zip = strings.CutSuffix(name, ".gz")
+	if unpacks(filepath.Ext(name)) {
+		name, zip = strings.TrimSuffix(name, filepath.Ext(name)), true
+	}
 	if log, o, ok := cutOrder(name); ok {
 		return []string{log}, o, zip
 	}
@@ -181,7 +183,7 @@ func generations(path string) ([]generation, error) {
 	var all []generation
 	for _, name := range names {
 		logs, o, zip := rotated(name)
-		if !slices.Contains(logs, log) || zip && slices.Contains(names, strings.TrimSuffix(name, ".gz")) {
+		if !slices.Contains(logs, log) || zip && slices.Contains(names, strings.TrimSuffix(name, filepath.Ext(name))) {
 			continue
 		}
 		g := generation{path: filepath.Join(dir, name), zip: zip, order: o}

@@ -18,7 +18,8 @@ func TestGenerations(t *testing.T) {
 		{"x.log", []string{"x.log-20261120.gz", "x.log-20261121"}, []string{"x.log-2", "x.login.1", "xx.log.1"}},
 		{"y.log", []string{"y.2.log.gz", "y.1.log"}, []string{"y.a.log"}},
 		{"m.log", []string{"m.log.2026-11-21T07-24-16", "m.log.2026-11-22T07-24-16"}, nil},
-		{"syslog", []string{"syslog.2.gz", "syslog.1"}, []string{"syslog.1.xz"}},
+		{"syslog", []string{"syslog.2.gz", "syslog.1"}, []string{"syslog.1.xz", "syslog.3.lz4"}},
+		{"w.log", []string{"w.log.4.xz", "w.log.3.zst", "w.log.2.gz", "w.log.1"}, nil},
 		{"z.log", []string{"z.log.old"}, nil},
 	} {
 		dir := t.TempDir()
@@ -37,6 +38,27 @@ func TestGenerations(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.log, got, c.want)
+		}
+	}
+}
+
+func TestPastOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"0.log.20261122-072416":    "0.log",
+		"0.log.20261122-072416.gz": "0.log",
+		"x.log.1":                  "x.log",
+		"x.log.12.zst":             "x.log",
+		"x.log-20261122.xz":        "x.log",
+		"x.log-20261122":           "x.log",
+		"0.log":                    "",
+		"x-20261122.log":           "", // a program that begins a log each day
+		"catalina.2026-11-22.log":  "",
+		"prog.host.log.INFO.20261122-072416.4711": "",
+		"worker.1": "",
+	} {
+		log, sure := pastOf(name)
+		if sure != (want != "") || sure && log != want {
+			t.Errorf("%s: %q, %v", name, log, sure)
 		}
 	}
 }
