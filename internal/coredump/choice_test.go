@@ -189,3 +189,26 @@ func TestStacksOfTheGone(t *testing.T) {
 		t.Errorf("gdb says %s", said)
 	}
 }
+
+// leftC is a program whose first thread ends, and another one dies later.
+const leftC = `
+#include <pthread.h>
+#include <unistd.h>
+static pthread_t first;
+__attribute__((noinline)) static void touch(void) { *(volatile int *volatile)8 = 1; __asm__(""); }
+static void *other(void *x) { pthread_join(first, 0); usleep(50000); touch(); return x; }
+int main(void) { pthread_t t; first = pthread_self(); pthread_create(&t, 0, other, 0); pthread_exit(0); }
+`
+
+// A process whose first thread has ended shows a zombie under its own number, and its memory under the others'.
+func TestStacksOfThreadsThatOutliveTheFirst(t *testing.T) {
+	program := build(t, leftC, "left.c", "cc", "-g", "-O1", "-pthread", "-o", "OUT", "SRC")
+	s := storeFor(t, Bounds{}, Policy{Keep: Stacks})
+	e := take(t, s, waiting(t, nil, program))
+	if e.Kept != Stacks || e.Process.Exe != program || len(e.Process.Mappings) == 0 || len(e.Command) != 1 {
+		t.Fatalf("kept %s: %s; of %q %q; missing %q", e.Kept, e.Why, e.Process.Exe, e.Command, e.Process.Missing)
+	}
+	if said := gdbSays(t, program, unpack(t, s, e), "bt"); !strings.Contains(said, "touch (") || !strings.Contains(said, "other (") {
+		t.Errorf("gdb says %s", said)
+	}
+}

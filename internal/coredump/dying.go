@@ -30,6 +30,11 @@ func (d *dying) proc(file ...string) string {
 	return filepath.Join(append([]string{"/proc", strconv.Itoa(d.PID)}, file...)...)
 }
 
+// alive is proc for what a process gives up at its end, where its first thread has ended before the others.
+func (d *dying) alive(file ...string) string {
+	return filepath.Join(append([]string{livingProc(d.proc())}, file...)...)
+}
+
 // complete finds the thread and the signal where the kernel has not told them.
 func (d *dying) complete() {
 	if d.Signal == 0 {
@@ -209,7 +214,7 @@ func (d *dying) specifiers(id *identity) specifiers {
 			comm, _ := os.ReadFile(d.proc("task", strconv.Itoa(d.TID), "comm"))
 			return strings.TrimSuffix(string(comm), "\n"), true, true
 		case 'f', 'E':
-			exe, err := os.Readlink(d.proc("exe"))
+			exe, err := os.Readlink(d.alive("exe"))
 			if err != nil {
 				comm, _ := os.ReadFile(d.proc("comm"))
 				exe = strings.TrimSuffix(string(comm), "\n") + " (path unknown)"
@@ -239,7 +244,7 @@ func (d *dying) hostname() string {
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with what it entered
 		var u unix.Utsname
-		if ns, err := os.Open(d.proc("ns/uts")); err == nil {
+		if ns, err := os.Open(d.alive("ns/uts")); err == nil {
 			defer ns.Close()
 			if unix.Unshare(unix.CLONE_FS) == nil {
 				unix.Setns(int(ns.Fd()), unix.CLONE_NEWUTS)
@@ -253,7 +258,7 @@ func (d *dying) hostname() string {
 
 // inOurUserNamespace says whether what a process may do holds here too.
 func (d *dying) inOurUserNamespace() bool {
-	theirs, err := os.Readlink(d.proc("ns/user"))
+	theirs, err := os.Readlink(d.alive("ns/user"))
 	ours, err2 := os.Readlink("/proc/self/ns/user")
 	return err == nil && err2 == nil && theirs == ours
 }

@@ -147,7 +147,7 @@ func (m *meaning) stackEnd() bool {
 	}
 	m.Fault = evidence.CoreStack
 	m.Text = fmt.Sprintf("stack overflow: the stack of thread %d, %s, is used up (%s of address %#x, stack pointer %#x)",
-		m.t.TID, bytesText(stack.End-stack.Start), m.verb(), addr, sp)
+		m.t.TID, bytesText(m.extent(i)-stack.Start), m.verb(), addr, sp)
 	if sp < stack.Start {
 		m.Text += fmt.Sprintf("; the last frame reaches %s beyond its end", bytesText(stack.Start-sp))
 	}
@@ -155,6 +155,21 @@ func (m *meaning) stackEnd() bool {
 		m.Text += "; " + f + " calls itself over and over"
 	}
 	return true
+}
+
+// extent is where the mapping i ends, and what goes on behind it alike: a core of stacks parts a mapping by
+// what it holds of it.
+func (m *meaning) extent(i int) uint64 {
+	list := m.c.Mappings[i:]
+	end := list[0].End
+	for _, next := range list[1:] {
+		if next.Start != end || next.Readable != list[0].Readable || next.Writable != list[0].Writable ||
+			next.Executable != list[0].Executable || next.Path != list[0].Path {
+			break
+		}
+		end = next.End
+	}
+	return end
 }
 
 // recursion is the function that fills the stack's innermost frames, empty where there is none.

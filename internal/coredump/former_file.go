@@ -46,11 +46,11 @@ func (f *former) file(core io.Reader) error {
 	if !f.inOurUserNamespace() {
 		caps = 0
 	}
-	root, err := os.Open(f.proc("root"))
+	root, err := os.Open(f.alive("root"))
 	if err != nil {
 		return fmt.Errorf("open the root of process %d: %w", f.PID, err)
 	}
-	cwd, err := os.Open(f.proc("cwd"))
+	cwd, err := os.Open(f.alive("cwd"))
 	if err != nil {
 		return fmt.Errorf("open the working directory of process %d: %w", f.PID, err)
 	}

@@ -27,9 +27,10 @@ const (
 	maxGroups      = 64
 )
 
-// readProcess fills e with what proc ("/proc/PID") tells. What cannot be read is named in Missing:
-// it is never an error.
-func readProcess(e *Entry, proc string) {
+// readProcess fills e with what /proc tells: whole is the process's own folder ("/proc/PID"), proc the
+// one of a thread of it where that tells more. What cannot be read is named in Missing: it is never an
+// error.
+func readProcess(e *Entry, whole, proc string) {
 	p := &Process{UID: -1, GID: -1}
 	e.Process = p
 	missing := func(what string, err error) {
@@ -57,7 +58,7 @@ func readProcess(e *Entry, proc string) {
 	p.Limits = limits(string(read("limits")))
 	p.Environment = environmentNames(read("environ"))
 	p.namespaces(proc)
-	if err := p.tasks(proc); err != nil {
+	if err := p.tasks(whole); err != nil {
 		missing("task", err)
 	}
 	p.mappings(string(read("maps")))

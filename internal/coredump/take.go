@@ -32,8 +32,9 @@ func (s *Store) Take(ctx context.Context, d *Dump) (*Entry, error) {
 		s: s, d: d, from: time.Now(),
 		e: &Entry{ID: newID(at), At: at.UTC(), PID: d.PID, TID: d.TID, Signal: d.Signal, Asked: s.policy.Keep, Kept: None},
 	}
-	readProcess(t.e, d.Proc)
-	t.environment = environmentOf(d.Proc)
+	t.proc = livingProc(d.Proc)
+	readProcess(t.e, d.Proc, t.proc)
+	t.environment = environmentOf(t.proc)
 	if s.policy.Keep == None {
 		t.end()
 	} else {
@@ -68,6 +69,7 @@ type taking struct {
 	d           *Dump
 	e           *Entry
 	from        time.Time
+	proc        string   // where its memory and files can be read
 	environment [2]span  // where the arguments and the environment stand
 	stacks      *os.File // whole, not yet under its name; nil: none
 	full        *os.File // likewise
@@ -140,11 +142,11 @@ func (t *taking) keepStacks(ctx context.Context, h *dumpHead, core io.Reader, la
 		t.less("stacks: %v", reason(ctx, ctx.Err(), t.s.policy.Wait))
 		return
 	}
-	pieces, unreadable, err := stacks(h, t.d.Proc, t.s.bounds.Stacks)
+	pieces, unreadable, err := stacks(h, t.proc, t.s.bounds.Stacks)
 	if err != nil && last && h.end <= maxSmallCore {
 		// A core so small that the kernel had room for it between itself and us, and let the process go.
 		if b, err2 := io.ReadAll(io.LimitReader(core, maxSmallCore)); err2 == nil && h.at+uint64(len(b)) >= h.end {
-			pieces, unreadable, err = choose(h, liveMemory{coreMemory{h, b}}, t.d.Proc, t.s.bounds.Stacks)
+			pieces, unreadable, err = choose(h, liveMemory{coreMemory{h, b}}, t.proc, t.s.bounds.Stacks)
 		}
 	}
 	if last {

@@ -113,7 +113,7 @@ func descends(pid, from int) bool {
 			return true
 		}
 		e := new(Entry)
-		readProcess(e, procOf(pid))
+		readProcess(e, procOf(pid), procOf(pid))
 		pid = int(e.Process.ParentPID)
 	}
 	return false
