@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
@@ -176,7 +177,8 @@ What looks like a secret is shown as asterisks; --unmasked shows it.`,
 // readCore reads a kept core, or a file.
 func (s *settings) readCore(name string, o coredump.SummaryOptions, debug []string) (*evidence.Core, error) {
 	if isFile(name) {
-		f, err := os.Open(name)
+		// Opening a FIFO would wait for who writes to it.
+		f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return nil, fmt.Errorf("read core: %w", err)
 		}

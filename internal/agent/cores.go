@@ -44,7 +44,7 @@ func receiveCores(dir string, depth coredump.Depth, say func(string, ...any)) (*
 	c := &cores{store: store, installed: installed, served: make(chan error, 1), done: make(chan struct{}, 1)}
 	go func() {
 		c.served <- installed.Serve(context.Background(), coredump.ServeOptions{
-			Keeper: store, Mine: c.mine, Kept: c.keep, Said: func(words string) { say("core dumps: %s", words) },
+			Keeper: store, Mine: c.mine, Begun: c.begin, Kept: c.keep, Said: func(words string) { say("core dumps: %s", words) },
 		})
 	}()
 	return c, nil
@@ -99,13 +99,15 @@ func (c *cores) mine(pid int, _ *os.File) bool {
 	c.mu.Lock()
 	root, leaf := c.root, c.leaf
 	c.mu.Unlock()
-	if root == 0 || !inLeaf(pid, leaf) && !coredump.Within(pid, int(root)) {
-		return false
-	}
+	return root != 0 && (inLeaf(pid, leaf) || coredump.Within(pid, int(root)))
+}
+
+// begin counts a dump that comes. One that is only offered may never come: its process is killed, or the
+// supervisor.
+func (c *cores) begin(int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open++
-	return true
 }
 
 func inLeaf(pid int, leaf string) bool {

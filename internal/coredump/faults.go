@@ -2,6 +2,7 @@ package coredump
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/symbol"
@@ -199,6 +200,15 @@ func (m *meaning) noAddress() {
 		width = 57
 	}
 	switch {
+	case m.forced():
+		m.Message, m.Fault = m.libcMessage(), evidence.CoreAborted
+		m.Text = "the process aborted itself"
+		if m.Message != "" {
+			m.Text = "the process aborted: " + strings.TrimSpace(m.Message)
+		} else if f := m.aborter(); f != "" {
+			m.Text += ", from " + f
+		}
+		m.Text += "; SIGABRT did not end it, as it does not the first process of a container, and abort() made a fault" + m.instruction()
 	case a.Kind == "return":
 		target, ok := m.word(m.t.SP)
 		if ok && !canonical(target, width) {
@@ -220,6 +230,11 @@ func (m *meaning) noAddress() {
 	default:
 		m.Text = "an address that no pointer can have, or an instruction that only the kernel may use; " + told
 	}
+}
+
+// forced says whether the fault is how libc's abort() ends a process that SIGABRT does not end.
+func (m *meaning) forced() bool {
+	return m.stack != nil && len(m.stack.Frames) > 1 && strings.TrimPrefix(m.stack.Frames[0].Function, "__GI_") == "abort"
 }
 
 func textOf(v uint64) string {

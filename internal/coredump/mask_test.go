@@ -29,6 +29,8 @@ var masked = []string{
 	"secret\x00\x00\x01\x02<4f3c2b1a09e8d7c6b5a49382716f5e4d>\x00",
 	"Cookie: <session=abcdef0123456789>",
 	"PGPASSWORD=<x>",
+	"SMTP_PASS=<swordfish>",
+	`{user: 'ann', pass: '<swordfish>'}`,
 }
 
 // Nothing of these is a secret.
@@ -46,6 +48,11 @@ var plain = []string{
 	"key=value",
 	"skip-this-long-but-plain-option-name",
 	"bearer of bad news",
+	"PWD=/srv/shop",
+	"OLDPWD=/srv/shop/bin",
+	"--- PASS: TestOrders (0.01s)",
+	"bypass=yes",
+	"pass: 14, fail: 2",
 	"basic understanding",
 }
 

@@ -224,6 +224,12 @@ func namedValue(t []byte, n int) (start, end int) {
 	if len(v) < least || v[0] == Mask || scheme && !looksRandom(v) && len(v) < 16 {
 		return 0, 0
 	}
+	if v[0] == '/' && (string(name) == "PWD" || string(name) == "OLDPWD") {
+		return 0, 0 // a shell's working directory, which other paths begin with
+	}
+	if told == weakName && endsInPass(name) && (sign == '=' || quoted || len(name) > len("pass")) {
+		told = strongName
+	}
 	if told == weakName && !scheme && !(len(v) >= 16 && looksRandom(v)) {
 		return 0, 0
 	}
@@ -259,6 +265,13 @@ func strength(name []byte) int {
 		}
 	}
 	return noName
+}
+
+// endsInPass is true of SMTP_PASS and dbPass, but for words that end so by chance.
+func endsInPass(name []byte) bool {
+	const pass = "pass"
+	n := len(name) - len(pass)
+	return n >= 0 && equalFold(name[n:], pass) && !containsFold(name, "bypass") && !containsFold(name, "compass") && !containsFold(name, "trespass")
 }
 
 func equalFold(b []byte, s string) bool { return len(b) == len(s) && containsFold(b, s) }

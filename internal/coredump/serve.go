@@ -22,7 +22,8 @@ type ServeOptions struct {
 	Keeper   Keeper
 	Mine     func(pid int, pidfd *os.File) bool // whether a process is one to record
 	Parallel int                                // dumps at once, more wait; 0: 4
-	Kept     func(*Kept)                        // told of each that was mine
+	Begun    func(pid int32)                    // told of each that was mine and came; Kept follows
+	Kept     func(*Kept)                        // told of each that came
 	Said     func(words string)                 // told of what goes wrong
 }
 
@@ -56,6 +57,9 @@ type server struct {
 func (i *Installed) Serve(ctx context.Context, o ServeOptions) error {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
+	}
+	if o.Begun == nil {
+		o.Begun = func(int32) {}
 	}
 	if o.Kept == nil {
 		o.Kept = func(*Kept) {}
@@ -182,11 +186,20 @@ func (s *server) take(ctx context.Context, l link, m *message, f *os.File) {
 		return
 	}
 	core, err := newStream(f)
-	if err != nil || d == nil {
+	if d == nil {
 		if core != nil {
 			core.Close()
 		}
 		l.say(message{Say: sayDone, ID: m.ID})
+		return
+	}
+	s.o.Begun(d.PID)
+	if err != nil {
+		if d.PIDFD != nil {
+			d.PIDFD.Close()
+		}
+		l.say(message{Say: sayDone, ID: m.ID})
+		s.o.Kept(&Kept{PID: d.PID, Err: fmt.Errorf("receive the core: %w", err)})
 		return
 	}
 	d.Core = core

@@ -36,10 +36,19 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 		return &evidence.Finding{Confidence: conf, Title: "a stack overflow", Summary: sum, Evidence: v.deathAt()}
 	}
 	f := v.Fault
-	if v.How != endFault || f == nil || f.Signal != evidence.SIGSEGV && f.Signal != evidence.SIGBUS || !byKernel(f) {
+	if f == nil || f.Signal != evidence.SIGSEGV && f.Signal != evidence.SIGBUS || !byKernel(f) {
 		return nil
 	}
 	why, conf := stackFault(f), evidence.Certain
+	switch said, _ := corruption(v); v.How {
+	case endFault:
+	case endAbort: // a handler on a stack of its own took it, told of it and aborted
+		if why == "" || f == v.Fatal || said != "" {
+			return nil
+		}
+	default:
+		return nil
+	}
 	if why == "" && f.Code == siKernel && f.StackLo != 0 && f.SP >= f.StackLo && f.SP-f.StackLo < 4096 &&
 		f.StackRL > 0 && int64(f.StackHi-f.StackLo) >= f.StackRL-near {
 		why, conf = "where its stack had no room left to deliver a signal on", evidence.Likely
@@ -56,6 +65,9 @@ func ruleStackOverflow(v *View) *evidence.Finding {
 		return nil
 	}
 	sum := fmt.Sprintf("Its stack was used up: it crashed (%s) at 0x%x, %s.", f.Signal, f.Address, why)
+	if v.How == endAbort {
+		sum += fmt.Sprintf(" Its handler took the signal, and it %s.", v.endWords())
+	}
 	if f.StackRL > 0 {
 		sum += fmt.Sprintf(" The stack's limit is %s.", bytesOf(f.StackRL))
 	}
@@ -227,6 +239,12 @@ var assertion = Cause{
 	Rule:   ruleAssertion,
 }
 
+// abortsByForce says whether a fault is how the C library's abort() ends a process that SIGABRT does not
+// end, such as the first one of a pid namespace, to which its own signals are not delivered.
+func abortsByForce(f *evidence.SignalFatal) bool {
+	return len(f.Trace) > 1 && !f.Trace[0].Guess && strings.TrimPrefix(f.Trace[0].Function, "__GI_") == "abort"
+}
+
 func ruleAssertion(v *View) *evidence.Finding {
 	if said, _ := corruption(v); v.How != endAbort || said != "" || v.Fault != v.Fatal {
 		return nil
@@ -252,5 +270,9 @@ func ruleAssertion(v *View) *evidence.Finding {
 			sum += ", in " + frameText(f)
 		}
 	}
-	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum + ".", Evidence: v.deathAt()}
+	sum += "."
+	if v.Signal != evidence.SIGABRT && v.Fatal != nil {
+		sum += fmt.Sprintf(" SIGABRT did not end it, as it does not the first process of a container: abort() then made a fault (%s).", v.Signal)
+	}
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: v.deathAt()}
 }

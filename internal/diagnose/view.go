@@ -301,7 +301,10 @@ func (v *View) findHow() {
 			v.How = endSelf
 		default:
 			v.How = endFault
-			if f != nil && f.Code == siKernel {
+			if f != nil && kernel && abortsByForce(f) {
+				v.How = endAbort
+				v.caughtBefore(0)
+			} else if f != nil && f.Code == siKernel {
 				v.undelivered()
 			}
 		}

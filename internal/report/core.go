@@ -66,7 +66,9 @@ func Core(w io.Writer, c *evidence.Core, o CoreOptions) error {
 		p.labelled("descriptors", tableHead(c.FDs))
 	}
 	p.blank()
-	p.line(fmt.Sprintf("  thread %d, which died", c.TID), bold, -1)
+	if c.TID != 0 || len(c.Frames) > 0 {
+		p.line(fmt.Sprintf("  thread %d, which died", c.TID), bold, -1)
+	}
 	p.stack(c.Frames, c.Truncated, most(coreFrames))
 	p.registers(c.Registers)
 	p.goroutines(c.Goroutines, most(otherGroups), most(otherFrames))
@@ -89,6 +91,12 @@ func coreHead(c *evidence.Core) string {
 	s := clean(name)
 	if c.PID != 0 {
 		s += fmt.Sprintf(" (pid %d)", c.PID)
+	}
+	if c.Signal == 0 && c.Threads == 0 && len(c.Frames) == 0 { // it is cut before its notes
+		if s == "" {
+			s = "A program"
+		}
+		return s + ", of which the core tells neither a signal nor a thread"
 	}
 	if c.Signal == 0 {
 		return s + " had no fatal signal: a core of a live process"

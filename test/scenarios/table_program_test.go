@@ -33,6 +33,7 @@ var stack = []Scenario{
 	{Name: "java-error", Why: "StackOverflowError", Cmd: []string{"java:stack-overflow/Deep.java"}, Exit: 1, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"price"}},
 	{Name: "ruby-error", Why: "SystemStackError", Cmd: []string{"rb:stack-overflow/deep.rb"}, Exit: 1, Varies: true, Cause: "stack-overflow", Or: []string{"uncaught-error"}, Words: []string{"resolve"}},
 	{Name: "bash-function", Why: "a shell function that calls itself", Cmd: []string{"bash:stack-overflow/recurse.bash"}, Limits: map[string]uint64{"stack": 1 << 20}, Exit: 139, Cause: "stack-overflow", Confidence: likelyUp},
+	{Name: "c-reported", Why: "a handler on a stack of its own takes the overflow, reports and aborts", Cmd: []string{"c:stack-overflow/reports.c"}, Exit: 134, Cause: "stack-overflow", Confidence: likelyUp, Words: []string{"descend"}},
 	{Name: "deep-but-null", Why: "deep in a recursion that fits, a null pointer", Kind: NearMiss, Cmd: []string{"c:stack-overflow/deep_null.c"}, Exit: 139, Cause: "invalid-access", Never: []string{"stack-overflow"}, Words: []string{"walk"}},
 	{Name: "overflow-caught-well", Why: "overflows its stack on purpose, catches it, ends well", Kind: NearMiss, Cmd: []string{"c:stack-overflow/altstack.c"}, Exit: 0, Cause: "finished", Or: []string{"unexplained"}, Never: []string{"stack-overflow"}, Silent: true},
 	{Name: "overflow-caught-exit", Why: "overflows its stack on purpose, catches it, then exit code 6", Kind: NearMiss, Cmd: []string{"c:stack-overflow/altstack.c", "6"}, Exit: 6, Cause: "exit-error", Never: []string{"stack-overflow", "invalid-access"}},
@@ -70,6 +71,7 @@ var access = []Scenario{
 
 var assertion = []Scenario{
 	{Name: "c-assert", Unprivileged: true, Why: "assert()", Cmd: []string{"c:assertion/check.c"}, Exit: 134, Cause: "assertion", Words: []string{"balance"}},
+	{Name: "c-assert-first-process", Why: "assert() in the first process of a pid namespace, which SIGABRT does not end", Cmd: []string{"unshare", "--pid", "--fork", "c:assertion/check.c"}, Exit: 139, Cause: "assertion", Words: []string{"balance"}, Never: []string{"invalid-access"}},
 	{Name: "c-own-check", Why: "its own words and abort()", Cmd: []string{"c:assertion/own.c"}, Exit: 134, Cause: "assertion", Words: []string{"page->lsn"}},
 	{Name: "cc-exception", Why: "a C++ exception that nobody catches", Cmd: []string{"cc:assertion/throws.cc"}, Exit: 134, Cause: "assertion", Or: []string{"uncaught-error"}, Words: []string{"no key port"}},
 	{Name: "python-abort", Why: "os.abort()", Cmd: []string{"py:assertion/native.py"}, Exit: 134, Cause: "assertion", Words: []string{"row 4711"}},
