@@ -100,7 +100,7 @@ func (m *meaning) trapped(frame []byte, pc uint64) *Caught {
 // String is the signal, its code and its address: "SIGSEGV (SEGV_MAPERR) at 0x8".
 func (c *Caught) String() string {
 	s := c.Signal.String()
-	if name := codeName(c.Signal, c.Code); name != "" {
+	if name := codeName(c.Signal, c.Code); name != "" && (c.Code != siUser || !c.AddressKnown) { // else it is not known
 		s += " (" + name + ")"
 	}
 	if c.AddressKnown {

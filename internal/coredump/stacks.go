@@ -14,6 +14,7 @@ const (
 	keepAllOther  = 8 << 20   // of all other threads'
 	keepLeast     = 2 << 10   // of a thread's stack, however many there are
 	keepBase      = 32 << 10  // of the dying thread's stack at its other end
+	keepBelow     = 4 << 10   // below the dying thread's stack pointer
 	redZone       = 256       // below the stack pointer, which leaf functions use
 	keepHeader    = 4096      // of each mapped file: its ELF header
 	maxFilesKept  = 1000
@@ -65,6 +66,9 @@ func choose(h *dumpHead, mem liveMemory, proc string, budget int64) (pieces []pi
 func (c *chooser) dying() {
 	t := c.head.threads[0]
 	c.stack(t.sp, keepDying)
+	if m, ok := c.find(t.sp); ok { // the frame that was just left, whose return address may be the culprit
+		c.want(max(m.Vaddr, t.sp-min(t.sp, keepBelow)), t.sp)
+	}
 	if m, ok := c.stackMapping(t.sp); ok {
 		end := m.Vaddr + m.Memsz
 		c.want(max(m.Vaddr, end-min(end, keepBase)), end)

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"math/bits"
 	"strings"
 
@@ -129,4 +130,55 @@ func (v *View) smashedReturn(s *evidence.SelectBeyond) (fd int64, ok bool) {
 		return fd, true
 	}
 	return 0, false
+}
+
+// selectInCore is an fd_set that was run over, as the core shows it: the word that was overwritten is the one that the
+// program died of.
+func selectInCore(v *View) *evidence.Finding {
+	c := v.core()
+	if c == nil || c.Selected == nil || c.Selected.FD < fdSetSize || c.Selected.Value == c.Selected.Was {
+		return nil
+	}
+	s := c.Selected
+	end := ""
+	switch {
+	case s.Over == "stack protector" && v.How == endAbort && c.Fault == evidence.CoreAborted && c.Smashed != "":
+		end = "the compiler's check found its stack protector changed in " + plain(c.Smashed, 80) + ", and the program " + v.endWords()
+	case s.Over == "return address" && v.How == endFault && (c.Fault == evidence.CoreJump || c.Fault == evidence.CoreNoAddress):
+		end = fmt.Sprintf("the return address became 0x%x, and the program %s", s.Value, v.endWords())
+	default:
+		return nil
+	}
+	conf := evidence.Likely
+	switch {
+	case s.Sure && s.Value&s.Was == s.Was:
+		conf = evidence.Certain
+	case s.Value&s.Was == s.Was && s.Was != 0:
+		return nil // as one byte too many of a string leaves it
+	case v.selectedAt(s):
+		conf = evidence.Certain
+	case s.Bits > 1 && v.Exit != nil && v.Case.Covered("probe/syscall") && !v.selects(): // a word of other bits, and no select()
+		if s.Over == "return address" {
+			return nil
+		}
+		conf = evidence.Possible
+	}
+	fd := fmt.Sprintf("descriptor %d", s.FD)
+	if s.Candidate > 1 {
+		fd = "a descriptor of 1024 or more"
+	}
+	sum := fmt.Sprintf("It put %s into an fd_set, which holds 0 to 1023: its bit is set in the core behind the set at 0x%x, where the %s is; %s.", fd, s.SetAt, s.Over, end)
+	return v.selectFinding(conf, sum, v.deathAt())
+}
+
+// selectedAt says whether the kernel saw a select() with that very set, which went as far as the overwritten word.
+func (v *View) selectedAt(s *evidence.CoreSelect) bool {
+	for _, b := range of[*evidence.SelectBeyond](v) {
+		for i, set := range b.Sets {
+			if set != 0 && set == s.SetAt && b.Where[i] == "stack" && s.Address > set && int64(s.Address-set) < setBytes(b.NFDs) {
+				return true
+			}
+		}
+	}
+	return false
 }

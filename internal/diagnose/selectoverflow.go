@@ -18,8 +18,9 @@ var selectOverflow = Cause{
 		"The program then misbehaves, prints garbage or crashes, often much later and elsewhere. A fortified C library and some runtimes refuse instead and end it at once.",
 	Seen: "Certain: a runtime's refusal (\"buffer overflow detected\" in a program that selects, \"bit out of range 0 - FD_SETSIZE\", Python's \"filedescriptor out of range in select()\") with descriptors of 1024 or more open; " +
 		"or sets that lie closer together than the bits asked for, a heap block too small for them, or a bit of an open descriptor beyond byte 128, and then a fault in the same thread; " +
+		"or a core whose stack protector or return address has bits more than it had, those of open descriptors of 1024 or more behind a set; " +
 		"or a jump to what stood, as the registers show, beyond byte 128 of a set on the stack and within what select() wrote. " +
-		"Likely: a single set on the stack with more than 1024 descriptors asked for and a fault soon after in the same thread. " +
+		"Likely: a core where such a word was replaced by bits of that kind alone; or a single set on the stack with more than 1024 descriptors asked for and a fault soon after in the same thread. " +
 		"Likely, too: bytes of its output that are no text were written from memory behind a set's 128 bytes that select() wrote, soon before it ended itself; possible where the set may have been a larger one. " +
 		"More than 1024 descriptors asked for is neither enough nor needed: programs that size their sets by need are not accused.",
 	Advice:   selectAdvice,
@@ -36,7 +37,13 @@ func ruleSelectOverflow(v *View) *evidence.Finding {
 	if f := selectRefused(v); f != nil {
 		return f
 	}
-	return selectOverwrote(v)
+	if f := selectInCore(v); f != nil && f.Confidence == evidence.Certain {
+		return f
+	} else if g := selectOverwrote(v); g != nil || f == nil {
+		return g
+	} else {
+		return f
+	}
 }
 
 // selectRefused is the refusal by a library or a runtime.

@@ -132,7 +132,7 @@ type CoreLimit struct {
 	Hard int64  `json:"hard"`
 }
 
-// CoreSelect is an fd_set in the frame of a function that called select(), with bits past its end.
+// CoreSelect is an fd_set in the frame of a function, with bits past its end.
 type CoreSelect struct {
 	FD        int32  `json:"fd"`      // descriptor whose bit was set there
 	Over      string `json:"over"`    // what the bit fell on: "return address", "stack protector", "saved register"
@@ -142,4 +142,6 @@ type CoreSelect struct {
 	Function  string `json:"function,omitzero"`
 	SetAt     uint64 `json:"setAt,omitzero"` // begin of the fd_set
 	Candidate int    `json:"sets,omitzero"`  // fd_sets found there
+	Bits      int    `json:"bits,omitzero"`  // that were set in Value, each that of an open descriptor of 1024 or more
+	Sure      bool   `json:"sure,omitzero"`  // no other common mistake leaves such a value
 }

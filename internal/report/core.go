@@ -154,7 +154,11 @@ func coreSelect(v *evidence.CoreSelect) string {
 	if v == nil {
 		return ""
 	}
-	return fmt.Sprintf("Its %s at 0x%x was overwritten by the bit of descriptor %d in an fd_set, which holds 0 to 1023.", clean(v.Over), v.Address, v.FD)
+	fd := fmt.Sprintf("descriptor %d", v.FD)
+	if v.Candidate > 1 {
+		fd += ", or another of 1024 and more,"
+	}
+	return fmt.Sprintf("Its %s at 0x%x was overwritten by the bit of %s in an fd_set, which holds 0 to 1023.", clean(v.Over), v.Address, fd)
 }
 
 // coreLine says of a case's core what is kept, and how to read it.
