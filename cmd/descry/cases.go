@@ -69,6 +69,9 @@ func shown(entries []casebook.Entry) []*evidence.Case {
 		if e.Cause != "" {
 			c.Findings = []evidence.Finding{{Cause: e.Cause, Confidence: e.Confidence, Title: e.Title, Summary: e.Summary}}
 		}
+		if e.Fingerprint != "" {
+			c.Core = &evidence.Core{Fingerprint: e.Fingerprint}
+		}
 		cases[i] = c
 	}
 	return cases

@@ -82,7 +82,9 @@ func (s *settings) coreRows(store *coredump.Store, entries []*coredump.Entry) []
 	groups := map[string]*report.CoreGroup{}
 	for _, e := range entries {
 		row := report.CoreRow{ID: e.ID, At: e.At, PID: e.PID, Comm: e.Comm, Command: e.Command, Signal: e.Signal, Kept: string(e.Kept), Bytes: e.Bytes, CoreBytes: e.CoreBytes, Why: e.Why}
-		if c, err := s.summaryOf(store, e, coredump.SummaryOptions{Threads: 1, Brief: true}, nil); err == nil {
+		if e.Fingerprint != "" {
+			row.Fingerprint, row.AlikeBy = e.Fingerprint, e.AlikeBy
+		} else if c, err := s.summaryOf(store, e, coredump.SummaryOptions{Threads: 1, Brief: true}, nil); err == nil {
 			row.Fingerprint, row.AlikeBy = c.Fingerprint, c.AlikeBy
 		}
 		if row.Fingerprint != "" {

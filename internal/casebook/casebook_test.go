@@ -81,8 +81,8 @@ func TestKeptAndRead(t *testing.T) {
 		t.Fatal(problems, err)
 	}
 	want := []Entry{
-		{second.ID, second.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "2"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false},
-		{first.ID, first.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "1"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false},
+		{second.ID, second.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "2"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false, ""},
+		{first.ID, first.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "1"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false, ""},
 		{ID: warning.ID, OpenedAt: day, Kind: evidence.CaseWarning},
 	}
 	if d := cmp.Diff(want, entries); d != "" {

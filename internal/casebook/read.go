@@ -37,6 +37,8 @@ type Entry struct {
 	Signal     evidence.Signal     `json:"signal,omitzero"`     // that ended it
 	Comm       string              `json:"comm,omitzero"`       // of the process that died
 	NotStarted bool                `json:"notStarted,omitzero"` // the command could not be executed
+
+	Fingerprint string `json:"fingerprint,omitzero"` // of its core, if one was kept: alike crashes have the same
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -86,6 +88,9 @@ func entry(c *evidence.Case) Entry {
 	}
 	if c.Death != nil {
 		e.ExitCode, e.Signal, e.Comm, e.NotStarted = c.Death.ExitCode, c.Death.Signal, c.Death.Comm, c.Death.NotStarted
+	}
+	if c.Core != nil {
+		e.Fingerprint = c.Core.Fingerprint
 	}
 	return e
 }

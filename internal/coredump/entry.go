@@ -39,6 +39,10 @@ type Entry struct {
 	WaitedMS   float64         `json:"waitedMS,omitzero"`   // milliseconds that the kernel was kept waiting
 	Process    *Process        `json:"process,omitzero"`    // as /proc told while the kernel waited
 
+	// Of the first summary that had names, so that they outlive the binary. Alike crashes have the same.
+	Fingerprint string   `json:"fingerprint,omitzero"`
+	AlikeBy     []string `json:"alikeBy,omitempty"`
+
 	Unknown jsontext.Value `json:",embed"`
 }
 

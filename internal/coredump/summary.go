@@ -48,6 +48,7 @@ func Summarise(c *Core, o SummaryOptions) *evidence.Core {
 		s.goroutines()
 	}
 	s.modules()
+	s.environment()
 	s.out.Selected = s.selected(&m)
 	s.out.Mapped = s.mapped(&m)
 	s.out.Fingerprint, s.out.AlikeBy = Fingerprint(s.out)
@@ -83,7 +84,40 @@ func (s *Store) Summary(e *Entry, o SummaryOptions) (*evidence.Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read core %s: %w", e.ID, err)
 	}
-	return Summarise(c, o), nil
+	out := Summarise(c, o)
+	if e.Fingerprint == "" && named(out.AlikeBy) {
+		s.note(e, out)
+	}
+	if e.Fingerprint != "" {
+		out.Fingerprint, out.AlikeBy = e.Fingerprint, e.AlikeBy
+	}
+	return out, nil
+}
+
+// named says whether a fingerprint was made of functions' names alone: places in a binary do not outlive a rebuild.
+func named(by []string) bool {
+	for i, b := range by {
+		if i > 1 && strings.Contains(b, "+0x") {
+			return false
+		}
+	}
+	return len(by) > 2
+}
+
+// note writes the fingerprint into the entry. Where that cannot be done it is made anew the next time.
+func (s *Store) note(e *Entry, c *evidence.Core) {
+	s.locked(func() error { //nolint:errcheck // a folder that may only be read
+		now, err := s.read(e.ID)
+		if err != nil {
+			return err
+		}
+		now.Fingerprint, now.AlikeBy = c.Fingerprint, c.AlikeBy
+		if err := s.put(now); err != nil {
+			return err
+		}
+		e.Fingerprint, e.AlikeBy = now.Fingerprint, now.AlikeBy
+		return nil
+	})
 }
 
 func orDefault(n, def int) int {
@@ -144,6 +178,9 @@ func (s *summary) entry() {
 		out.Program = said(p.Exe)
 		for _, l := range p.Limits {
 			out.Limits = append(out.Limits, evidence.CoreLimit{Name: l.Name, Soft: l.Soft, Hard: l.Hard})
+		}
+		for _, name := range p.Environment {
+			out.Environment = append(out.Environment, said(name))
 		}
 		s.notes(p.Missing...)
 	}

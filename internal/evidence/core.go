@@ -49,6 +49,8 @@ type Core struct {
 	Masked    int         `json:"masked,omitzero"`    // values that are shown as ****
 	Notes     []string    `json:"notes,omitempty"`    // what could not be read, and why
 
+	Environment []string `json:"environment,omitempty"` // names; NAME=value where values were asked for and are there
+
 	Unknown jsontext.Value `json:",embed"`
 }
 

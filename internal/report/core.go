@@ -65,6 +65,18 @@ func Core(w io.Writer, c *evidence.Core, o CoreOptions) error {
 	if c.FDs != nil {
 		p.labelled("descriptors", tableHead(c.FDs))
 	}
+	if s := coreLimits(c.Limits); s != "" {
+		p.labelled("limits", s)
+	}
+	if len(c.Environment) > 0 {
+		p.labelled("environment", clean(strings.Join(c.Environment, " ")))
+	}
+	switch c.Kept {
+	case "stacks":
+		p.labelled("not kept", "heap, buffers and most data: what the stacks do not point to cannot be known from this core")
+	case "none":
+		p.labelled("not kept", "memory: no stacks, registers or values can be known")
+	}
 	p.blank()
 	if c.TID != 0 || len(c.Frames) > 0 {
 		p.line(fmt.Sprintf("  thread %d, which died", c.TID), bold, -1)
@@ -174,6 +186,29 @@ func coreLine(c *evidence.Core) string {
 		s += "; alike: " + clean(c.Fingerprint)
 	}
 	return s
+}
+
+// coreLimits are the limits that crashes depend on: "1024 open files, 8 MiB of stack, unlimited core".
+func coreLimits(limits []evidence.CoreLimit) string {
+	var out []string
+	for _, l := range limits {
+		text := bytesOf(l.Soft)
+		if l.Soft < 0 {
+			text = "unlimited"
+		}
+		switch l.Name {
+		case "Max open files":
+			if l.Soft >= 0 {
+				text = fmt.Sprint(l.Soft)
+			}
+			out = append(out, "open files "+text)
+		case "Max stack size":
+			out = append(out, "stack "+text)
+		case "Max core file size":
+			out = append(out, "core "+text)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func coreKept(c *evidence.Core) string {
