@@ -41,10 +41,11 @@ func (w *window) offset(i int) int64 {
 	return w.from + int64(w.at[len(w.at)-1]) + int64(i-len(w.at)) + 1
 }
 
-// index in data of an offset in the stream, 0 to len(data).
+// index in data of an offset in the stream. Of a pipe it may lie outside: what the relay's ring has no more is
+// still known by the sums.
 func (w *window) index(offset int64) int {
 	if w.at == nil {
-		return int(min(max(offset-w.from, 0), int64(len(w.data))))
+		return int(offset - w.from)
 	}
 	i, _ := slices.BinarySearch(w.at, int32(min(max(offset-w.from, 0), 1<<30)))
 	return i

@@ -51,7 +51,8 @@ func TestPlace(t *testing.T) {
 			data: "by io_uring, unseen\n" + a + b + c, a: 20, b: 75, want: []string{"100 20-35", "101 35-57", "109 57-75"}},
 		{name: "the beginning is unseen", runs: ledger(a, b), data: "by io_uring, unseen\n" + a + b, a: 0, b: 30, want: []string{"100 20-30"}},
 		{name: "known to be ahead", runs: ledger(a, b), data: a + b, from: 1000, ahead: 1000, a: 1000, b: 1016, want: []string{"100 1000-1015", "101 1015-1016"}},
-		{name: "gone from the ring", runs: ledger(a, b, c), data: c, from: 37, a: 15, b: 50, want: []string{"102 37-50"}},
+		{name: "gone from the ring", runs: ledger(a, b, c), data: c, from: 37, a: 15, b: 50, want: []string{"101 15-37 ?", "102 37-50"}},
+		{name: "all of it gone from the ring", runs: ledger(a, b, c), data: c, from: 37, a: 15, b: 30, want: []string{"101 15-30 ?"}},
 		{name: "moved from a file", runs: append(ledger(a), probe.Written{Offset: 15, LastOffset: 15, Length: 22, Writes: 1, TID: 101}),
 			data: a + b, a: 15, b: 37, want: []string{"101 15-37 ?"}},
 		{name: "a run with another in it", runs: []probe.Written{
