@@ -37,7 +37,13 @@ func garbledOutput(v *View) *evidence.Symptom {
 		return nil
 	}
 	sum = max(sum, v.Case.Counters[evidence.CountGarbled])
-	s := fmt.Sprintf("%s of its output are no text, the first on %s", bytesOf(sum), plain(first.Stream, 20))
+	s := fmt.Sprintf("%s of its output are no text", bytesOf(sum))
+	for _, c := range v.Case.Coverage {
+		if c.Source == "output" && c.Lost > 0 {
+			s += fmt.Sprintf(" (%s more went by too fast to be looked at)", bytesOf(min(c.Lost, 1<<50)))
+		}
+	}
+	s += ", the first on " + plain(first.Stream, 20)
 	if gap := v.End - v.boot(firstAt); v.dead() && gap >= 0 && v.boot(firstAt) != 0 {
 		s += fmt.Sprintf(" %s before the end", span(gap))
 	}
