@@ -47,7 +47,13 @@ type blame struct {
 
 	guard chan struct{} // of what observe adds, filled once
 	seen  []*evidence.Observation
-	was   map[int32]*[3]evidence.Stdio // of each process, what its standard descriptors were given to by accident
+	was   map[int32]*[3]wasGiven // of each process, what its standard descriptors were given to by accident
+}
+
+// wasGiven is what a standard descriptor was given to by accident, and when (boot time).
+type wasGiven struct {
+	at int64
+	evidence.Stdio
 }
 
 // waiting is a piece of garbage or a torn line whose writers are not known yet.
@@ -91,19 +97,19 @@ func (b *blame) written(o *evidence.Observation, d *evidence.Written) bool {
 }
 
 // changed takes a change of a standard descriptor.
-func (b *blame) changed(pid int32, d *evidence.Stdio) {
+func (b *blame) changed(pid int32, at int64, d *evidence.Stdio) {
 	if d.Action != "allocated" || d.FD < 0 || d.FD > 2 {
 		return
 	}
 	b.guard <- struct{}{}
 	if b.was == nil {
-		b.was = map[int32]*[3]evidence.Stdio{}
+		b.was = map[int32]*[3]wasGiven{}
 	}
 	if b.was[pid] == nil && len(b.was) < stdioKept {
-		b.was[pid] = new([3]evidence.Stdio)
+		b.was[pid] = new([3]wasGiven)
 	}
 	if w := b.was[pid]; w != nil {
-		w[d.FD] = *d
+		w[d.FD] = wasGiven{at, *d}
 	}
 	<-b.guard
 }
@@ -309,7 +315,7 @@ func (f *flight) complete(d *evidence.Garbled, i int, pieces []piece) {
 	b := &f.blame
 	b.guard <- struct{}{}
 	defer func() { <-b.guard }()
-	if s := b.was[w.PID]; s != nil && w.FD >= 0 && w.FD < 3 && s[w.FD].Is != "" {
+	if s := b.was[w.PID]; s != nil && w.FD >= 0 && w.FD < 3 && s[w.FD].Is != "" && s[w.FD].at < w.BootNanos { // what it is given to later tells nothing of this write
 		w.Was, w.WasPeer, w.WasPath = s[w.FD].Is, s[w.FD].Peer, s[w.FD].Path
 	}
 	// The stack of a write of the piece itself; else of one like it, by the same thread in the same way.

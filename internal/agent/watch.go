@@ -157,7 +157,7 @@ func (f *flight) observe(o *evidence.Observation) {
 			return
 		}
 	case *evidence.Stdio:
-		f.blame.changed(o.PID, d)
+		f.blame.changed(o.PID, o.BootNanos, d)
 	}
 	f.rec.Record(o)
 }

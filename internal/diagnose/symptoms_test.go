@@ -16,7 +16,7 @@ func TestGarbledSaysWhatWasNotLookedAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for lost, want := range map[int64]string{0: "400 bytes of its output are no text, the first on stdout", 3 << 20: "400 bytes of its output are no text (3.0 MiB more went by too fast to be looked at), the first on stdout"} {
+	for lost, want := range map[int64]string{0: "400 bytes of its output are no text, the first on stdout", 3 << 20: "400 bytes of its output are no text (3 MiB more went by too fast to be looked at), the first on stdout"} {
 		var c evidence.Case
 		if err := json.Unmarshal(b, &c); err != nil {
 			t.Fatal(err)
