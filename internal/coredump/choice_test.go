@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/symbol"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -210,5 +211,29 @@ func TestStacksOfThreadsThatOutliveTheFirst(t *testing.T) {
 	}
 	if said := gdbSays(t, program, unpack(t, s, e), "bt"); !strings.Contains(said, "touch (") || !strings.Contains(said, "other (") {
 		t.Errorf("gdb says %s", said)
+	}
+}
+
+// deafC overflows its stack with a handler of faults that has no stack of its own to run on.
+const deafC = `
+#include <signal.h>
+static void handler(int s) {}
+__attribute__((noinline)) static int dive(int n) { volatile char room[512]; room[0] = n; return dive(n + 1) + room[0]; }
+int main(int argc, char **argv) { signal(SIGSEGV, handler); return dive(argc); }
+`
+
+// The kernel ends a process whose handler has no room with a signal of its own, without an address.
+func TestStacksWithoutRoomForASignal(t *testing.T) {
+	program := build(t, deafC, "deaf.c", "cc", "-g", "-O0", "-o", "OUT", "SRC")
+	s := storeFor(t, Bounds{}, Policy{Keep: Stacks})
+	e := take(t, s, waiting(t, nil, program))
+	res := symbol.New(symbol.Options{})
+	defer res.Close()
+	sum, err := s.Summary(e, SummaryOptions{Resolver: res})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.Fault != evidence.CoreStack || !strings.Contains(sum.Meaning, "no room") {
+		t.Errorf("%s: %s", sum.Fault, sum.Meaning)
 	}
 }

@@ -158,19 +158,18 @@ func (m *meaning) stackEnd() bool {
 	return true
 }
 
-// extent is where the mapping i ends, and what goes on behind it alike: a core of stacks parts a mapping by
-// what it holds of it.
+// extent is where the mapping i ends. A core of stacks parts a mapping by what it holds of it: parts that are
+// held and parts that are not take turns.
 func (m *meaning) extent(i int) uint64 {
-	list := m.c.Mappings[i:]
-	end := list[0].End
-	for _, next := range list[1:] {
-		if next.Start != end || next.Readable != list[0].Readable || next.Writable != list[0].Writable ||
-			next.Executable != list[0].Executable || next.Path != list[0].Path {
+	at := m.c.Mappings[i]
+	for _, next := range m.c.Mappings[i+1:] {
+		if next.Start != at.End || next.Saved == at.Saved || next.Readable != at.Readable || next.Writable != at.Writable ||
+			next.Executable != at.Executable || next.Path != at.Path {
 			break
 		}
-		end = next.End
+		at.End, at.Saved = next.End, next.Saved
 	}
-	return end
+	return at.End
 }
 
 // recursion is the function that fills the stack's innermost frames, empty where there is none.
@@ -223,6 +222,7 @@ func (m *meaning) noAddress() {
 	case a.Memory && a.Aligned > 0 && a.Address%uint64(a.Aligned) != 0:
 		m.Address, m.AddressKnown = a.Address, true
 		m.Text = fmt.Sprintf("%s of address %#x%s, which is not a multiple of %d as the instruction asks%s", m.verb(), a.Address, m.through(), a.Aligned, m.instruction())
+	case a.Memory && m.noRoomForSignal():
 	case a.Kind == "call" || a.Kind == "jump":
 		m.Text = fmt.Sprintf("a %s to an address that no code can have%s; %s", a.Kind, m.instruction(), told)
 	case a.Text != "":
@@ -230,6 +230,20 @@ func (m *meaning) noAddress() {
 	default:
 		m.Text = "an address that no pointer can have, or an instruction that only the kernel may use; " + told
 	}
+}
+
+// noRoomForSignal tells of a fault at the end of the stack whose signal had a handler: the kernel found no room
+// there to call it, and ended the process with a signal that has no address.
+func (m *meaning) noRoomForSignal() bool {
+	addr, where := m.Address, m.Where
+	m.Address, m.Where = m.Access.Address, m.c.MappingAt(m.Access.Address)
+	if m.stackEnd() {
+		m.AddressKnown = true
+		m.Text += "; there was no room to call the handler of that fault"
+		return true
+	}
+	m.Address, m.Where = addr, where
+	return false
 }
 
 // forced says whether the fault is how libc's abort() ends a process that SIGABRT does not end.

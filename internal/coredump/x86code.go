@@ -23,6 +23,12 @@ func decodeAMD64(code []byte, regs []uint64, pc uint64) Access {
 	if err != nil {
 		return Access{}
 	}
+	for i, arg := range in.Args {
+		if m, ok := arg.(x86asm.Mem); ok && (m.Base != 0 || m.Index != 0) {
+			m.Disp = int64(int32(m.Disp)) // x86asm leaves one of 32 bits without its sign
+			in.Args[i] = m
+		}
+	}
 	a := Access{Text: strings.ToLower(x86asm.GNUSyntax(in, pc, nil)), Exact: true, Length: in.Len}
 	a.Kind = x86Kind(&in)
 	for _, arg := range in.Args {
