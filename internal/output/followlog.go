@@ -49,7 +49,7 @@ func (l *followed) remove(f *file) {
 }
 
 // missingMost is how many looks a file may be missing, since it may be on its way to another name.
-const missingMost = 2
+const missingMost = 4
 
 // look reads what is new in a log.
 func (w *Follower) look(l *followed) (more bool) {

@@ -2,6 +2,7 @@ package output
 
 import (
 	"cmp"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -166,21 +167,31 @@ func packed(name string) bool {
 
 // generations lists what was rotated away of the log at path, which is no link, oldest first. What is
 // there packed and unpacked is still being packed: the unpacked file counts.
-func generations(path string) ([]generation, error) {
+func generations(path string) (all []generation, err error) {
+	for range 5 {
+		again := false
+		if all, again, err = generationsOnce(path); !again || err != nil {
+			break
+		}
+	}
+	return all, err
+}
+
+// generationsOnce is one attempt at generations; again: something was renamed or packed meanwhile, and may be missing.
+func generationsOnce(path string) (all []generation, again bool, err error) {
 	dir, log := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	names, err := d.Readdirnames(-1)
 	d.Close()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var all []generation
 	for _, name := range names {
 		logs, o, zip := rotated(name)
 		if !slices.Contains(logs, log) || zip && slices.Contains(names, strings.TrimSuffix(name, filepath.Ext(name))) {
@@ -189,7 +200,8 @@ func generations(path string) ([]generation, error) {
 		g := generation{path: filepath.Join(dir, name), zip: zip, order: o}
 		st, err := statFile(g.path)
 		if err != nil {
-			continue // gone meanwhile
+			again = again || errors.Is(err, fs.ErrNotExist)
+			continue
 		}
 		g.id, g.size, g.mtime = st.id, st.size, st.mtime
 		all = append(all, g)
@@ -203,7 +215,7 @@ func generations(path string) ([]generation, error) {
 		}
 		return cmp.Compare(a.mtime, b.mtime)
 	})
-	return all, nil
+	return all, again, nil
 }
 
 // fileStat is what is looked at of a file.
