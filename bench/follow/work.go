@@ -135,7 +135,7 @@ func readLoop(dir string) error {
 	if err != nil {
 		return err
 	}
-	for buf := make([]byte, 1<<20); ; time.Sleep(300 * time.Millisecond) {
+	for buf := make([]byte, 1<<20); ; time.Sleep(450 * time.Millisecond) {
 		for name, f := range all {
 			var st unix.Stat_t
 			if unix.Stat(filepath.Join(dir, name), &st) == nil && st.Size > f.at {

@@ -76,7 +76,7 @@ type Trouble struct {
 
 // How often a log is looked at.
 const (
-	lookSoon  = 300 * time.Millisecond // while it grows
+	lookSoon  = 450 * time.Millisecond // while it grows
 	lookLate  = 600 * time.Millisecond // while it does not
 	scanEach  = 400 * time.Millisecond // directories, for new files
 	saveEach  = time.Second            // the position of a log that does not grow, where its consumer was behind

@@ -65,7 +65,7 @@ const (
 	journalHead   = "descry position 1 "
 	filesMost     = 64
 	recordMost    = 64 << 10
-	compactLeast  = 256 << 10 // bytes of a journal that is not made anew
+	compactLeast  = 4 << 20   // bytes of a journal that is not made anew
 	journalMost   = 256 << 20 // bytes of one that is read
 	syncEach      = 5 * time.Second
 	journalSaying = "the position cannot be kept; it goes on in memory"
@@ -276,7 +276,7 @@ func (j *Journal) Save(changed []savedLog, now time.Time) error {
 }
 
 func (j *Journal) write(add []byte, now time.Time) error {
-	if j.anew || j.failed || j.size+int64(len(add)) > max(compactLeast, 4*j.bytes) {
+	if j.anew || j.failed || j.size+int64(len(add)) > max(compactLeast, 16*j.bytes) {
 		return j.compact()
 	}
 	if len(add) > 0 {
