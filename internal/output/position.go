@@ -241,11 +241,13 @@ func parseRecord(line []byte) (s savedLog, ok bool) {
 
 // record is the line of a log; nil where it cannot be told in one.
 func record(s *savedLog) []byte {
-	body, err := json.Marshal(s)
-	if err != nil || len(body) > recordMost-16 {
+	const sum = len("00000000 ")
+	b, err := s.appendJSON(make([]byte, sum, 1024))
+	if err != nil || len(b) > recordMost-16 {
 		return nil
 	}
-	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(body, castagnoli), body)
+	copy(b, fmt.Sprintf("%08x ", crc32.Checksum(b[sum:], castagnoli)))
+	return append(b, '\n')
 }
 
 // Save writes what has changed.

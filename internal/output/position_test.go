@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 )
 
 // positions writes three positions of one log and one of another, and gives the file.
@@ -117,4 +119,19 @@ func FuzzPosition(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// Written by hand, a position is what the library writes.
+func TestPositionForm(t *testing.T) {
+	full := savedFile{Path: "/a \"b\"\n/é", Dev: 1, Ino: 1 << 63, Zip: true, Form: CRI, Offset: 2, Line: 3, Read: 4, Size: 5, MTime: -6, Head: print{7, 1 << 63}, Tail: print{8, 9}}
+	for _, s := range []savedLog{{}, {Path: "/x", Gone: true}, {Path: "/x", Files: []savedFile{{}, full, full}, At: [2]int64{1, 2}, Done: [2]int64{3, 4}, Seen: seen{"x\t", 1, -2}},
+		{Seen: seen{Ino: 3}}, {Seen: seen{MTime: 3}}, {Seen: seen{Stamp: "1", MTime: 3}}, {Files: []savedFile{full}}} {
+		want, err := json.Marshal(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.appendJSON(nil); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%v\n%s, want\n%s", err, got, want)
+		}
+	}
 }
