@@ -142,6 +142,9 @@ type look struct {
 	off   [2]int // where it begins, at least and at most
 	least int    // bytes of the core, at least
 	date  int    // the token that the longest piece begins with
+
+	sign   signature
+	signAt [2]int // where that begins, at least and at most
 }
 
 // agree is the number of tokens that all and the look have in common, from the start.
@@ -207,18 +210,17 @@ func (k *look) refine() {
 	k.least, k.date = at[0], best
 	// Bytes of which the classes are known tell a look at once: the first ones, or those of another place.
 	k.fixed, at = 0, [2]int{}
-	from := 0
 	for i := range k.core {
-		if n := k.classes(i); n > k.fixed && (i == 0 || k.fixed < quickly) && at[1]-at[0] < 16 {
-			k.fixed, k.at, from = n, at, i
+		if n, value, mask := k.classes(i); n > k.fixed && (i == 0 || k.fixed < quickly) && at[1]-at[0] < 16 {
+			k.fixed, k.at, k.value, k.mask = n, at, value, mask
 		}
 		at[0], at[1] = at[0]+int(k.all[i].min), at[1]+int(k.all[i].max)
 	}
-	k.classes(from)
+	k.sign, k.signAt = k.signature()
 }
 
-// classes sets the mask to what is the same in all lines from a token on, and says how many bytes that are.
-func (k *look) classes(from int) (n int) {
+// classes is what the 16 bytes of all lines from a token on have in common, the bits that are that, and of how many bytes they are.
+func (k *look) classes(from int) (n int, value, mask [2]uint64) {
 	var m, v [16]byte
 	for i := from; i < k.core && n < 16; i++ {
 		t := &k.all[i]
@@ -247,9 +249,9 @@ func (k *look) classes(from int) (n int) {
 		}
 	}
 	for i := range 2 {
-		k.mask[i], k.value[i] = binary.LittleEndian.Uint64(m[i*8:]), binary.LittleEndian.Uint64(v[i*8:])
+		mask[i], value[i] = binary.LittleEndian.Uint64(m[i*8:]), binary.LittleEndian.Uint64(v[i*8:])
 	}
-	return n
+	return n, value, mask
 }
 
 // quick says whether the bytes of a line that tell it are of the classes of the look. It errs in saying yes,
@@ -302,18 +304,18 @@ func (k *look) match(p []byte) int {
 	return i
 }
 
-// fitting says whether p begins with tokens of the core's classes, of any length.
-func (k *look) fitting(p []byte) bool {
+// fitting says how many bytes of p tell that it begins with tokens of the core's classes, of any length; 0 where it does not.
+func (k *look) fitting(p []byte) int {
 	i := 0
 	for x := range k.core {
 		t := &k.all[x]
 		if i >= len(p) || tokenOf[p[i]] != t.class || t.class == mark && p[i] != t.sign {
-			return false
+			return 0
 		}
 		for i++; t.class != mark && i < len(p) && tokenOf[p[i]] == t.class; i++ {
 		}
 	}
-	return true
+	return i
 }
 
 // stamp is the number of digits that the dates of two lines of the look have in common before the first

@@ -15,6 +15,7 @@ type marks struct {
 	newline    uint64
 	letterless uint64 // 0x20 to 0x3f; then where a look's piece of these may begin
 	brace      uint64 // {
+	digit      uint64
 }
 
 // plainWords is plainPrefix without assembly.
@@ -39,10 +40,11 @@ func markWords(p []byte, out []marks) {
 		var m marks
 		for k := 0; k < markBlock; k += 8 {
 			w := binary.LittleEndian.Uint64(p[i*markBlock+k:])
-			a, b, c := w^ones*'\n', w&letterless^ones*0x20, w^ones*'{'
+			a, b, c, d := w^ones*'\n', w&letterless^ones*0x20, w^ones*'{', w^ones*'0'
 			m.newline |= gather(^(a | (a&^highs + ones*0x7f))) << k
 			m.letterless |= gather(^(b | (b&^highs + ones*0x7f))) << k
 			m.brace |= gather(^(c | (c&^highs + ones*0x7f))) << k
+			m.digit |= gather(^(d | (d&^highs + ones*(0x80-10)))) << k
 		}
 		out[i] = m
 	}

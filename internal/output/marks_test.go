@@ -29,6 +29,9 @@ func TestMarks(t *testing.T) {
 			if p[i] == '{' {
 				m.brace |= bit
 			}
+			if p[i] >= '0' && p[i] <= '9' {
+				m.digit |= bit
+			}
 			n := 0
 			for i+n < len(p) && p[i+n]&0xe0 == 0x20 {
 				n++

@@ -2,6 +2,8 @@ package output
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -79,6 +81,18 @@ func BenchmarkJudgeAndTorn(b *testing.B) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	logs, err := filepath.Glob(filepath.Join(os.Getenv("DESCRY_LOGS"), "*.log")) // real ones, where the variable names their folder
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		speedTexts[filepath.Base(name)] = func() string { return string(text) + "\n" }
+		names = append(names, filepath.Base(name))
+	}
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			text := []byte(speedTexts[name]())

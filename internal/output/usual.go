@@ -39,7 +39,7 @@ func (l *Lines) usual(p []byte) bool {
 
 // cut says that the start of a line that tells the look is not all of it.
 func (l *Lines) cut(k *look, p []byte) bool {
-	return l.runs(p, l.search.own, l.search.rest) && !k.fitting(p)
+	return l.runs(p, l.search.own, l.search.rest) && k.fitting(p) == 0
 }
 
 // runs says whether there is a piece without letters in p, as long as the shortest look's, that begins from one
@@ -113,7 +113,7 @@ func (l *Lines) fitting(p []byte) bool {
 	}
 	for x := range l.looks {
 		k := &l.looks[x]
-		if k.lines >= learned && k.core > 0 && k.fitting(p) {
+		if k.lines >= learned && k.core > 0 && k.fitting(p) > 0 {
 			return true
 		}
 	}
@@ -173,68 +173,85 @@ func (l *Lines) usualMarked(q []byte, from, to int, m []marks) bool {
 		return false
 	}
 	k := &l.looks[s.hot]
+	own := s.own
 	i := from + k.at[0]
 	if i+16 > to || binary.LittleEndian.Uint64(q[i:])&k.mask[0] != k.value[0] || binary.LittleEndian.Uint64(q[i+8:])&k.mask[1] != k.value[1] {
 		if k.at[0] == k.at[1] || !k.quick(q[from:to]) {
-			return false
+			if k = l.second(q[from:to]); k == nil {
+				return false
+			}
+			own = k.least + s.off[0]
 		}
 	}
-	if i := from + s.own; i < to {
-		w := i / markBlock
-		x := m[w].letterless >> (i % markBlock) << (i % markBlock)
-		for ; w < to/markBlock && x == 0; x = m[w].letterless {
-			w++
+	if i := pieceIn(m, from+own, to); i < to {
+		if i < from+s.rest && k == &l.looks[s.hot] && !l.fits(q, from, to, m) {
+			return false // it was cut in its own
 		}
-		if w == to/markBlock {
-			x &= 1<<(to%markBlock) - 1
-		}
-		if x != 0 && l.unusual(q, from, w*markBlock+bits.TrailingZeros64(x), to, m) {
+		if i = pieceIn(m, max(i, from+k.least+s.off[0]), to); i < to && l.unusual(q, k, from, i, to, m) {
 			return false
 		}
 	}
 	if k.json && q[to-1] != '}' {
 		return false
 	}
-	return s.objects == 0 || !l.objects(q, from, to, m)
+	return s.objects == 0 || !l.objects(q, k, from, to, m)
 }
 
-// unusual says of a line with a piece without letters at i, which is the first, whether it was cut in its own or another
-// may begin in it.
-func (l *Lines) unusual(q []byte, from, i, to int, m []marks) bool {
-	s := &l.search
-	k := &l.looks[s.hot]
-	if i < from+s.rest && !k.fitting(q[from:min(to, from+headMost)]) {
-		return true
+// pieceIn is where the first piece without letters begins from one byte on and before another; to where none does.
+func pieceIn(m []marks, from, to int) int {
+	if from >= to {
+		return to
 	}
-	for i = max(i, from+s.rest); i < to; {
-		x := m[i/markBlock].letterless >> (i % markBlock)
-		if x == 0 {
-			i = (i/markBlock + 1) * markBlock
-			continue
-		}
-		if i += bits.TrailingZeros64(x); i >= to {
-			break
-		}
-		if l.begins(q, i, from+k.least, to) {
-			return true
-		}
-		i++
+	w := from / markBlock
+	x := m[w].letterless >> (from % markBlock) << (from % markBlock)
+	for ; x == 0 && w < to/markBlock; x = m[w].letterless {
+		w++
 	}
-	return false
+	if x == 0 {
+		return to
+	}
+	return min(w*markBlock+bits.TrailingZeros64(x), to)
 }
 
-// begins says whether a line may begin in q, from one byte on and before another, which has its piece without letters at i.
-func (l *Lines) begins(q []byte, i, from, to int) bool {
+// second is the look of a line that does not begin as most do, nil where that takes more to tell.
+func (l *Lines) second(p []byte) *look {
+	if l.search.known < 2 || len(p) == 0 || !l.mayBegin(p[0]) {
+		return nil
+	}
+	p = p[:min(len(p), headMost)]
 	for x := range l.looks {
 		k := &l.looks[x]
-		if k.lines < learned || k.core == 0 || k.run < 8 || k.json {
+		if k.lines < learned || k.fresh < learned || k.core == 0 || k.fixed < quickly || !k.quick(p) {
 			continue
 		}
-		if k.fixed < quickly {
+		if k.json || k.fitting(p) == 0 {
+			return nil
+		}
+		return k
+	}
+	return nil
+}
+
+// unusual says of a line that begins with a look whether another may begin in it. Its first piece without letters to think
+// of is at i.
+func (l *Lines) unusual(q []byte, own *look, from, i, to int, m []marks) bool {
+	for x := range l.search.nsigns {
+		if l.signs(q, &l.search.signs[x], from+own.least, i, to, m) {
 			return true
 		}
-		for at := max(i-k.off[1], from); at <= min(i-k.off[0], to-k.least); at++ { // all of the core stands in the line
-			if tokenOf[q[at]] == k.all[0].class && (at+k.at[1]+16 > to || k.quick(q[at:to])) {
+	}
+	for x := range l.looks {
+		k := &l.looks[x]
+		if k.lines < learned || k.core == 0 || k.run < 8 || k.json || k.sign.n > 0 {
+			continue
+		}
+		for i := i; i < to; i++ {
+			x := m[i/markBlock].letterless >> (i % markBlock)
+			if x == 0 {
+				i |= markBlock - 1
+				continue
+			}
+			if i += bits.TrailingZeros64(x); i < to && k.begins(q, i, from+own.least, to) {
 				return true
 			}
 		}
@@ -242,9 +259,21 @@ func (l *Lines) begins(q []byte, i, from, to int) bool {
 	return false
 }
 
+// begins says whether a line may begin in q, from one byte on and before another, which has its piece without letters at i.
+func (k *look) begins(q []byte, i, from, to int) bool {
+	if k.fixed < quickly {
+		return true
+	}
+	for at := max(i-k.off[1], from); at <= min(i-k.off[0], to-k.least); at++ { // all of the core stands in the line
+		if tokenOf[q[at]] == k.all[0].class && (at+k.at[1]+16 > to || k.quick(q[at:to])) {
+			return true
+		}
+	}
+	return false
+}
+
 // objects says whether there is something in a line that might be another look's beginning.
-func (l *Lines) objects(q []byte, from, to int, m []marks) bool {
-	k := &l.looks[l.search.hot]
+func (l *Lines) objects(q []byte, k *look, from, to int, m []marks) bool {
 	for i := from + k.least; i < to; {
 		x := m[i/markBlock].brace >> (i % markBlock)
 		if x == 0 {
