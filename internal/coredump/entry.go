@@ -43,7 +43,21 @@ type Entry struct {
 	Fingerprint string   `json:"fingerprint,omitzero"`
 	AlikeBy     []string `json:"alikeBy,omitempty"`
 
+	Mapped *MappedFile `json:"mapped,omitzero"` // of a SIGBUS for a page of a file, while the kernel waited
+
 	Unknown jsontext.Value `json:",embed"`
+}
+
+// MappedFile is the file that was mapped at the address of a SIGBUS.
+type MappedFile struct {
+	Address uint64              `json:"address"`         // of the fault
+	Start   uint64              `json:"start"`           // of the mapping
+	End     uint64              `json:"end"`             //
+	From    uint64              `json:"from"`            // bytes from the file's start to the mapping's
+	Mode    string              `json:"mode"`            // as /proc/PID/maps has it: "r--s"
+	Device  string              `json:"device,omitzero"` // likewise, "fe:01"
+	Inode   uint64              `json:"inode,omitzero"`
+	File    evidence.MappedFile `json:"file"`
 }
 
 // Process is what /proc/PID tells of a process that waits for its dump. Every list and string is bounded.
@@ -65,8 +79,9 @@ type Process struct {
 	Mappings    []string          `json:"mappings,omitempty"`    // lines of /proc/PID/maps that name a file or a stack
 	MapCount    int64             `json:"mapCount,omitzero"`     // of all mappings
 	Descriptors []Descriptor      `json:"descriptors,omitempty"`
-	FDTable     *evidence.FDTable `json:"fdTable,omitzero"`  // descriptors, counted
-	Missing     []string          `json:"missing,omitempty"` // what could not be read, and why
+	FDTable     *evidence.FDTable `json:"fdTable,omitzero"`      // descriptors, counted
+	Missing     []string          `json:"missing,omitempty"`     // what could not be read, and why
+	Started     int64             `json:"startedNanos,omitzero"` // wall clock, about 10 ms early at most; 0: not known
 
 	Unknown jsontext.Value `json:",embed"`
 }

@@ -280,6 +280,16 @@ func (m *meaning) bus() {
 	m.File = m.Where.Path
 	at := m.Address - m.Where.Start + m.Where.Offset
 	m.Text = fmt.Sprintf("%s of byte %d of the mapped file %s", m.verb(), at, m.File)
+	if f := m.file; f != nil && f.Address == m.Address {
+		m.FileBytes = f.File.Size
+		if f.File.PastEnd() {
+			m.Fault = evidence.CorePastEnd
+			m.Text += fmt.Sprintf(", which had only %d bytes at that moment: it was cut short while it was mapped, or mapped larger than it was", f.File.Size)
+		} else {
+			m.Text += fmt.Sprintf(", which had %d bytes at that moment: that page could not be read, or there was no room for it", f.File.Size)
+		}
+		return
+	}
 	st, err := symbol.Stat(m.root, m.File)
 	switch {
 	case err != nil || m.Where.Deleted:

@@ -30,6 +30,10 @@ type dumpHead struct {
 	threads []threadRegs     // the one that died first
 	auxv    map[uint64]uint64
 	files   []fileMapping
+	signal  struct { // siginfo of the thread that died; zero: not told
+		number, code int32
+		address      uint64
+	}
 }
 
 // threadRegs is what of a thread's registers stacks need.
@@ -184,6 +188,10 @@ func (h *dumpHead) note(kind uint32, b []byte) {
 	case ntAuxv:
 		for i := 0; 8*i+16 <= len(b); i += 2 {
 			h.auxv[word(i)] = word(i + 1)
+		}
+	case ntSigInfo:
+		if len(b) >= 24 && h.signal.number == 0 {
+			h.signal.number, h.signal.code, h.signal.address = int32(le.Uint32(b)), int32(le.Uint32(b[8:])), word(2)
 		}
 	case ntFile:
 		if len(b) < 16 {

@@ -9,9 +9,16 @@ import (
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
-// mapped is the file that was mapped where a SIGBUS was, as it is now. A container's files are looked for
-// below the root only.
+// mapped is the file that was mapped where a SIGBUS was, as it was while the kernel waited; of a core that
+// is no entry's as it is now. A container's files are then looked for below the root only.
 func (s *summary) mapped(m *Meaning) *evidence.MappedFile {
+	if e := s.o.Entry; e != nil {
+		if f := e.Mapped; f != nil && s.c.Signal == sigBUS && s.c.Code == busAdrErr && f.Address == m.Address {
+			file := f.File
+			return &file
+		}
+		return nil // what lies there now may be another file, of another root
+	}
 	at := m.Where
 	if s.c.Signal != sigBUS || s.c.Code != busAdrErr || at == nil || at.Path == "" || at.Path[0] != '/' {
 		return nil

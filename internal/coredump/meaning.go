@@ -18,7 +18,7 @@ type Meaning struct {
 	Access       Access // of the instruction that faulted; zero where its code cannot be read
 	Where        *Mapping
 	File         string // that was mapped at Address, and ends before it
-	FileBytes    int64  // how large it is now, -1 where not known
+	FileBytes    int64  // how large it was then, or where that is not known is now; -1: neither is known
 
 	Message   string // what libc noted before abort(): an assertion, "free(): invalid pointer"
 	Exception string // C++: the type that nobody caught
@@ -35,13 +35,18 @@ type meaning struct {
 	root  string
 	stack *Stack // of the thread that died; nil where it was not unwound
 	t     Thread
+	file  *MappedFile // that was mapped at the fault, as it was then; nil: not known
 	Meaning
 }
 
 // Meaning tells what killed the process, from its signal, the faulting instruction and the memory around
 // it. stack is the backtrace of the first thread, or nil. Files below root are read as Backtraces does.
 func (c *Core) Meaning(res *symbol.Resolver, root string, stack *Stack) Meaning {
-	m := &meaning{c: c, res: res, root: root, stack: stack, Meaning: Meaning{FileBytes: -1}}
+	return c.meaning(res, root, stack, nil)
+}
+
+func (c *Core) meaning(res *symbol.Resolver, root string, stack *Stack, file *MappedFile) Meaning {
+	m := &meaning{c: c, res: res, root: root, stack: stack, file: file, Meaning: Meaning{FileBytes: -1}}
 	if len(c.Threads) == 0 {
 		m.Text = "the core does not tell what the process was doing"
 		return m.Meaning

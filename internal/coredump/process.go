@@ -55,6 +55,7 @@ func readProcess(e *Entry, whole, proc string) {
 	p.Exe, p.Cwd, p.Root = link("exe"), link("cwd"), link("root")
 	p.Cgroup = cgroupOf(string(read("cgroup")))
 	p.status(string(read("status")))
+	p.Started = startedAt(string(read("stat")))
 	p.Limits = limits(string(read("limits")))
 	p.Environment = environmentNames(read("environ"))
 	p.namespaces(proc)

@@ -175,7 +175,7 @@ func (s *summary) entry() {
 	out.Command = e.Command
 	if p := e.Process; p != nil {
 		out.FDs = p.FDTable
-		out.Program = said(p.Exe)
+		out.Program, out.Started = said(p.Exe), p.Started
 		for _, l := range p.Limits {
 			out.Limits = append(out.Limits, evidence.CoreLimit{Name: l.Name, Soft: l.Soft, Hard: l.Hard})
 		}
@@ -212,7 +212,11 @@ func (s *summary) fault() Meaning {
 	if len(s.stacks) > 0 {
 		stack = &s.stacks[0]
 	}
-	m := s.c.Meaning(s.o.Resolver, s.o.Root, stack)
+	var file *MappedFile
+	if s.o.Entry != nil {
+		file = s.o.Entry.Mapped
+	}
+	m := s.c.meaning(s.o.Resolver, s.o.Root, stack, file)
 	out := s.out
 	out.Fault, out.Meaning = m.Fault, s.mask(m.Text)
 	if m.AddressKnown {

@@ -112,6 +112,7 @@ func (t *taking) memory(ctx context.Context) {
 	if err != nil {
 		t.less("%v", reason(ctx, err, t.s.policy.Wait))
 	} else {
+		t.e.Mapped = faultFile(h, t.proc)
 		t.keepStacks(ctx, h, core, whole == nil)
 	}
 	if whole == nil {

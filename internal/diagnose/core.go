@@ -56,17 +56,23 @@ func (v *View) takeCore() {
 		}
 		return
 	}
-	if v.Fatal.Signal != c.Signal || !poorer(v.Fatal.Trace, trace) && (v.Fatal.Mapped != nil || c.Mapped == nil) {
+	if v.Fatal.Signal != c.Signal || !poorer(v.Fatal.Trace, trace) && !barer(v.Fatal.Mapped, c.Mapped) {
 		return
 	}
 	f := *v.Fatal // the case itself stays as it is
 	if poorer(f.Trace, trace) {
 		f.Trace = trace
 	}
-	if f.Mapped == nil {
+	if barer(f.Mapped, c.Mapped) {
 		f.Mapped = c.Mapped
 	}
 	v.Fatal = &f
+}
+
+// barer says whether a tells less than b of the same file: when it was changed could not be seen any more,
+// as its process was gone or its path is another root's.
+func barer(a, b *evidence.MappedFile) bool {
+	return b != nil && (a == nil || a.Changed == 0 && b.Changed != 0 && a.Offset == b.Offset && a.Size == b.Size && !a.Huge)
 }
 
 // poorer says whether backtrace a tells less than b: names that were unwound, not guessed.

@@ -51,7 +51,7 @@ func ruleFileTruncated(v *View) *evidence.Finding {
 		return nil
 	}
 	m := f.Mapped
-	start := v.startWall()
+	start, ahead := v.startWall()
 	conf := evidence.Likely
 	name := plain(m.Path, 100)
 	if name == "" {
@@ -59,18 +59,18 @@ func ruleFileTruncated(v *View) *evidence.Finding {
 	}
 	var sum, title, advice string
 	switch {
-	case m.Offset&^4095 >= m.Size:
+	case m.PastEnd():
 		if m.Changed != 0 && start != 0 && m.Changed < start {
 			return nil // it never was that long
 		}
-		if m.Changed != 0 && start != 0 && m.Born != 0 && m.Born < start {
+		if start != 0 && m.Changed >= start+ahead && m.Born != 0 && m.Born < start {
 			conf = evidence.Certain
 		}
 		title = "a mapped file that was cut short"
 		sum = fmt.Sprintf("It read byte %d of %s, which it had mapped and which ends at %s now, and got SIGBUS.", m.Offset, name, bytesOf(m.Size))
 		switch {
 		case conf == evidence.Certain:
-			sum += fmt.Sprintf(" The file was changed %s before that, while it was mapped.", span(max(0, v.wall(at)-m.Changed)))
+			sum += fmt.Sprintf(" The file was changed %s before that, while it was mapped.", span(max(0, v.wallOf(at)-m.Changed)))
 		case m.Deleted:
 			sum += " The file has no name any more; it was cut short after it was mapped, or never was that long."
 		default:
@@ -93,14 +93,14 @@ func ruleFileTruncated(v *View) *evidence.Finding {
 	if f != v.Fatal && v.How != endFault {
 		sum += fmt.Sprintf(" Its runtime took the signal, and it %s.", v.endWords())
 	}
-	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: append(v.deathAt(), at), Advice: advice}
+	return &evidence.Finding{Confidence: conf, Title: title, Summary: sum, Evidence: v.faultSeen(at), Advice: advice}
 }
 
 // pageWithoutRoom is a SIGBUS for a page that lies within its file and for which the file system has no
 // room: the file is sparse and was written through its mapping.
 func (v *View) pageWithoutRoom() *evidence.Finding {
 	f, at, ok := v.busError()
-	if !ok || f.Code != busAdrErr || f.Mapped == nil || f.Mapped.Huge || f.Mapped.Offset&^4095 >= f.Mapped.Size {
+	if !ok || f.Code != busAdrErr || f.Mapped == nil || f.Mapped.Huge || f.Mapped.PastEnd() {
 		return nil
 	}
 	m, conf := f.Mapped, evidence.Certain
@@ -119,18 +119,40 @@ func (v *View) pageWithoutRoom() *evidence.Finding {
 	if fr := ownFrame(f.Trace); fr != nil {
 		sum += " It was in " + frameText(fr) + "."
 	}
-	return &evidence.Finding{Confidence: conf, Title: "a full disk", Summary: sum, Evidence: append(v.deathAt(), at),
+	return &evidence.Finding{Confidence: conf, Title: "a full disk", Summary: sum, Evidence: v.faultSeen(at),
 		Advice: "Free space there or make it larger (size= of a tmpfs, --shm-size of a container). A program that calls posix_fallocate() before it maps a file gets ENOSPC in place of SIGBUS."}
 }
 
 func (v *View) wall(i int) int64 { return v.Case.Timeline[i].WallNanos }
 
-// startWall is when the culprit began, on the wall clock; 0 where that is not known.
-func (v *View) startWall() int64 {
-	if v.Exit == nil || v.Exit.StartNanos == 0 || v.exitAt < 0 || v.wall(v.exitAt) == 0 {
-		return 0
+// faultSeen is where in the timeline a fault stands, behind the death; of one that the core alone shows there is none.
+func (v *View) faultSeen(at int) []int {
+	if at < 0 {
+		return v.deathAt()
 	}
-	return v.wall(v.exitAt) - (v.boot(v.exitAt) - v.Exit.StartNanos)
+	return append(v.deathAt(), at)
+}
+
+// wallOf is when a fault was, on the wall clock: where the timeline does not have it, when the program had died.
+func (v *View) wallOf(at int) int64 {
+	switch {
+	case at >= 0:
+		return v.wall(at)
+	case v.Case.Death != nil:
+		return v.Case.Death.At.UnixNano()
+	}
+	return 0
+}
+
+// startWall is when the culprit began, on the wall clock, and by how much that may be too early; 0 where it is not known.
+func (v *View) startWall() (at, ahead int64) {
+	if v.Exit != nil && v.Exit.StartNanos != 0 && v.exitAt >= 0 && v.wall(v.exitAt) != 0 {
+		return v.wall(v.exitAt) - (v.boot(v.exitAt) - v.Exit.StartNanos), 0
+	}
+	if c := v.core(); c != nil {
+		return c.Started, 20e6 // ticks of the process's start and of the file's change
+	}
+	return 0, 0
 }
 
 func absentFileTruncated(v *View) string {

@@ -28,7 +28,7 @@ type Core struct {
 	AddressKnown bool        `json:"addressKnown,omitzero"`
 	Fault        string      `json:"fault,omitzero"`   // one of the CoreFault words
 	Meaning      string      `json:"meaning,omitzero"` // in words
-	Mapped       *MappedFile `json:"mapped,omitzero"`  // the file mapped at Address, as it was while the kernel waited; nil: not known
+	Mapped       *MappedFile `json:"mapped,omitzero"`  // the file mapped at Address, as it was while the kernel waited, of a core without an entry as it is now; nil: not known
 
 	Frames      []CoreFrame    `json:"frames,omitempty"` // of the thread that died, the innermost first
 	Truncated   string         `json:"truncated,omitzero"`
@@ -50,6 +50,8 @@ type Core struct {
 	Notes     []string    `json:"notes,omitempty"`    // what could not be read, and why
 
 	Environment []string `json:"environment,omitempty"` // names; NAME=value where values were asked for and are there
+
+	Started int64 `json:"startedNanos,omitzero"` // wall clock, when the process began, about 10 ms early at most; 0: not known
 
 	Unknown jsontext.Value `json:",embed"`
 }

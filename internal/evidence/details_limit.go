@@ -86,6 +86,9 @@ type MappedFile struct {
 	Born       int64  `json:"bornNanos,omitzero"`    // wall clock, when it was made, 0: not known
 }
 
+// PastEnd says whether the address lay on a page that the file did not reach.
+func (m *MappedFile) PastEnd() bool { return m.Offset&^4095 >= m.Size }
+
 func (m *MappedFile) walk(c *codec) {
 	c.str(&m.Path)
 	c.i64(&m.Offset)

@@ -24,7 +24,7 @@ func (f *faulted) mappedFile(o *evidence.Observation, size int64, magic uint64, 
 		Offset:     int64(f.sig.Address-a.lo) + int64(a.offset)*int64(os.Getpagesize()),
 		Shared:     a.may(vmShared),
 		Huge:       a.may(vmHugeTLB),
-		FileSystem: fileSystem(magic),
+		FileSystem: evidence.FileSystemName(magic),
 	}
 	want := f.parts.mapping(a)
 	path := strings.TrimSuffix(m.Path, " (deleted)")
@@ -54,39 +54,4 @@ func (f *faulted) mappedFile(o *evidence.Observation, size int64, magic uint64, 
 		}
 	}
 	return m
-}
-
-// fileSystem is the name of a kind of file system, by its magic number.
-func fileSystem(magic uint64) string {
-	switch magic {
-	case unix.TMPFS_MAGIC:
-		return "tmpfs"
-	case unix.EXT4_SUPER_MAGIC:
-		return "ext4"
-	case unix.XFS_SUPER_MAGIC:
-		return "xfs"
-	case unix.BTRFS_SUPER_MAGIC:
-		return "btrfs"
-	case unix.OVERLAYFS_SUPER_MAGIC:
-		return "overlay"
-	case unix.NFS_SUPER_MAGIC:
-		return "nfs"
-	case unix.FUSE_SUPER_MAGIC:
-		return "fuse"
-	case unix.HUGETLBFS_MAGIC:
-		return "hugetlbfs"
-	case unix.SQUASHFS_MAGIC:
-		return "squashfs"
-	case unix.V9FS_MAGIC:
-		return "9p"
-	case unix.CEPH_SUPER_MAGIC:
-		return "ceph"
-	case 0xFF534D42, 0xFE534D42:
-		return "cifs"
-	case unix.F2FS_SUPER_MAGIC:
-		return "f2fs"
-	case 0x2FC12FC1:
-		return "zfs"
-	}
-	return fmt.Sprintf("0x%x", magic)
 }
