@@ -110,7 +110,7 @@ func (l *lab) start(set func(*FollowOptions)) {
 // poll looks until there is no more, some times over, as time passes.
 func (l *lab) poll() *catcher {
 	l.Helper()
-	for range 5 {
+	for range missingMost + 3 { // a file that is not found at once is looked for again
 		l.clock = l.clock.Add(700 * time.Millisecond)
 		for n := 0; l.pollOnce(); n++ {
 			if n > 100_000 {

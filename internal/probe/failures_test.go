@@ -30,20 +30,20 @@ func childFail([]string) {
 	must(err)
 	var p [2]int
 	must(unix.Pipe2(p[:], unix.O_NONBLOCK))
-	buf := uintptr(unsafe.Pointer(&make([]byte, 8)[0]))
+	buf := uintptr(unsafe.Pointer(&scratch))
 
 	atCWD := uintptr(0xffffffffffffff9c)
 	for i := range 30 { // only the last 16 are kept
 		raw(unix.SYS_OPENAT, atCWD, cstr(fmt.Sprintf("/not/there/%d", i)), 0)
 	}
 	quiet := func() { // no news
-		raw(unix.SYS_READ, uintptr(p[0]), buf, 8)                                       // EAGAIN
-		raw(unix.SYS_IOCTL, uintptr(null), unix.TCGETS, buf)                            // ENOTTY
-		raw(unix.SYS_LSEEK, uintptr(p[0]), 0, 0)                                        // ESPIPE
-		raw(unix.SYS_WAIT4, ^uintptr(0), 0, 0, 0)                                       // ECHILD
-		raw(unix.SYS_FUTEX, buf, 0 /* FUTEX_WAIT */, 1, 0)                              // EAGAIN
-		raw(unix.SYS_TGKILL, uintptr(unix.Getpid()), 1<<22-1, 0)                        // ESRCH
-		raw(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(new(uint64))), 0, zero, 8) // EAGAIN
+		raw(unix.SYS_READ, uintptr(p[0]), buf, 8)                                  // EAGAIN
+		raw(unix.SYS_IOCTL, uintptr(null), unix.TCGETS, buf)                       // ENOTTY
+		raw(unix.SYS_LSEEK, uintptr(p[0]), 0, 0)                                   // ESPIPE
+		raw(unix.SYS_WAIT4, ^uintptr(0), 0, 0, 0)                                  // ECHILD
+		raw(unix.SYS_FUTEX, buf, 0 /* FUTEX_WAIT */, 1, 0)                         // EAGAIN
+		raw(unix.SYS_TGKILL, uintptr(unix.Getpid()), 1<<22-1, 0)                   // ESRCH
+		raw(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&noSet)), 0, zero, 8) // EAGAIN
 	}
 	quiet()
 	for range 3 {
@@ -94,7 +94,13 @@ func childAlone([]string) {
 	}
 }
 
-var zero = uintptr(unsafe.Pointer(new([2]int64)))
+// What raw calls point to is no stack and no heap, which move and are given to others.
+var (
+	noTime  [2]int64
+	noSet   uint64
+	scratch [8]byte
+	zero    = uintptr(unsafe.Pointer(&noTime))
+)
 
 func TestFailures(t *testing.T) {
 	eachWay(t, func(t *testing.T, w *watch) {
