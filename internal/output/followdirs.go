@@ -229,7 +229,7 @@ func (w *Follower) follow(path string, wanted, quiet bool, names map[string]stru
 			old = g.mtime <= w.journal.last.Add(-orphanWait).UnixNano() // which had not yet been found, maybe
 		}
 		if !old {
-			l.add(w.older(g))
+			l.add(w.older(l, g))
 		}
 	}
 	l.newest, l.begun = seenOf(all), true

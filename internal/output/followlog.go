@@ -177,24 +177,44 @@ func (f *file) holds() bool {
 	return err == nil && st.size >= f.offset && f.compare(fdReader(f.fd))
 }
 
-// older is a file that was rotated away before anything was read of it.
-func (w *Follower) older(g generation) *file {
+// older is a file that was rotated away before anything was read of it. It may get another name, or be packed,
+// before it can be opened.
+func (w *Follower) older(l *followed, g generation) *file {
+	for range missingMost {
+		f, err := w.begin1(g)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errReplaced) {
+			return f
+		}
+		w.close(f)
+		all := w.generations(l)
+		i := slices.IndexFunc(all, g.became)
+		if i < 0 {
+			return f
+		}
+		g = all[i]
+	}
+	f, _ := w.begin1(g)
+	return f
+}
+
+// begin1 opens a file that was rotated away, so that it is known again under another name.
+func (w *Follower) begin1(g generation) (*file, error) {
 	f := &file{path: g.path, id: g.id, zip: g.zip, fd: -1, mtime: g.mtime, size: g.size, grew: w.now.UnixNano(), head: printOf(nil), tail: printOf(nil)}
 	if g.zip {
 		f.size = 0
 	}
-	// It may get another name before it is read.
-	var b [printMost]byte
-	if w.ready(f) == nil {
-		if g.zip {
-			n, _ := f.unpack.ReadAt(b[:], 0)
-			f.head = printOf(b[:n])
-		} else {
-			n, _ := fdReader(f.fd).ReadAt(b[:], 0)
-			f.head = printOf(b[:n])
-		}
+	if err := w.ready(f); err != nil {
+		return f, err
 	}
-	return f
+	var b [printMost]byte
+	if g.zip {
+		n, _ := f.unpack.ReadAt(b[:], 0)
+		f.head = printOf(b[:n])
+	} else {
+		n, _ := fdReader(f.fd).ReadAt(b[:], 0)
+		f.head = printOf(b[:n])
+	}
+	return f, nil
 }
 
 // skip lets a file begin at its end, at the start of its last line where that is not complete.
@@ -279,7 +299,7 @@ func (w *Follower) queue(l *followed, all []generation, st fileStat) {
 	for _, g := range all {
 		there := func(f *file) bool { return f.id == g.id && (f.fd >= 0 || f.head.Bytes > 0 && w.sameAt(f, g.path)) }
 		if g.id != st.id && !slices.ContainsFunc(l.files, there) {
-			l.add(w.older(g))
+			l.add(w.older(l, g))
 		}
 	}
 }
@@ -404,7 +424,7 @@ func (w *Follower) beginGone(l *followed) {
 	l.newest, l.begun, l.turned = seenOf(all), true, true
 	if len(all) > 0 && !all[len(all)-1].zip {
 		g := all[len(all)-1]
-		f := w.older(g)
+		f := w.older(l, g)
 		if l.atEnd {
 			w.skip(f, fileStat{g.id, g.size, g.mtime})
 		}

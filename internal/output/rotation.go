@@ -33,6 +33,19 @@ type order struct {
 	stamp string // 20261122-072416: the higher, the younger
 }
 
+// became says whether h is what g, of which nothing but name and number is known, is now: under another name, or packed.
+func (g generation) became(h generation) bool {
+	switch {
+	case g.zip != h.zip && g.zip:
+		return false
+	case g.zip == h.zip:
+		return h.id == g.id && h.size == g.size && h.mtime == g.mtime
+	case g.order.stamp != "":
+		return h.order.stamp == g.order.stamp
+	}
+	return h.mtime/1e9 == g.mtime/1e9 // packers keep whole seconds at least
+}
+
 // seen is what is remembered of the youngest file that a log had been rotated to at some moment, so that what comes
 // after it is known. Its name, its number or its time is what it keeps.
 type seen struct {

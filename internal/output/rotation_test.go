@@ -62,3 +62,31 @@ func TestPastOf(t *testing.T) {
 		}
 	}
 }
+
+// A file that was rotated away is packed, or gets its next name, between being listed and being opened.
+func TestFollowOlderMoved(t *testing.T) {
+	for name, move := range map[string]func(l *lab, old string){
+		"packed":        func(l *lab, old string) { l.run("gzip", old) },
+		"another name":  func(l *lab, old string) { l.must(os.Rename(old, l.log+".2")) },
+		"both":          func(l *lab, old string) { l.must(os.Rename(old, l.log+".2")); l.run("gzip", l.log+".2") },
+		"still there":   func(*lab, string) {},
+		"another there": func(l *lab, old string) { l.must(os.Rename(old, l.log+".2")); l.write(old, "another\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, nil)
+			old := l.log + ".1"
+			l.write(old, "first\nlast\n")
+			l.write(l.log, "next\n")
+			all, err := generations(l.log)
+			if err != nil || len(all) != 1 {
+				t.Fatalf("%v, %v", all, err)
+			}
+			move(l, old)
+			f := l.older(&followed{path: l.log, real: l.log}, all[0])
+			defer l.close(f)
+			if f.head != printOf([]byte("first\nlast\n")) {
+				t.Errorf("%s is not what was rotated away", f.path)
+			}
+		})
+	}
+}
