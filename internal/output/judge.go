@@ -65,6 +65,7 @@ type Judge struct {
 	span    spanInMaking
 	ended   int64 // where the last span did
 	foreign foreignInMaking
+	garbled bool // there was garbage: what is odd from then on may be its fringe, and tells no encoding
 }
 
 type spanInMaking struct {
@@ -349,6 +350,7 @@ func (j *Judge) judge(dst []Span) []Span {
 	s := &j.span
 	if !s.on {
 		*s = spanInMaking{on: true, start: j.start, before: j.before, margin: margin}
+		j.garbled = true
 	}
 	j.extend(p, true)
 	return dst

@@ -409,3 +409,32 @@ func BenchmarkRandom(b *testing.B) {
 		j.Write(nil, data)
 	}
 }
+
+// What stands around garbage is no text of another encoding, and text that stood before it still is.
+func TestForeignBesideGarbage(t *testing.T) {
+	var fringe []byte
+	for i := range 40 {
+		fringe = append(fringe, "2026-11-22 INFO shop/cart checkout ok, order 17\n"...)
+		if i == 5 {
+			fringe = append(fringe, bytes.Repeat([]byte{0, 1, 0x93, 0xff, 0, 7}, 30)...)
+		}
+		if i > 5 {
+			fringe = append(fringe, 0xef, 0xeb, 0xee, ' ', 'k', 'o', 'u', 't', ':', '\n')
+		}
+	}
+	var j Judge
+	j.Write(nil, fringe)
+	j.Flush(nil)
+	if f, ok := j.Foreign(); ok {
+		t.Errorf("%+v", f)
+	}
+	var k Judge
+	for range 20 {
+		k.Write(nil, []byte("Gr\xfc\xdfe aus M\xfcnchen, sch\xf6ne T\xe4ge und \xdcbung\n"))
+	}
+	k.Write(nil, fringe)
+	k.Flush(nil)
+	if f, ok := k.Foreign(); !ok || f.Encoding != "Latin-1" {
+		t.Errorf("%+v, %v", f, ok)
+	}
+}

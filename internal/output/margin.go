@@ -42,7 +42,9 @@ func (j *Judge) learn() {
 		if j.costed != j.odd {
 			asText(p, j.before.last(), 0, &j.cost)
 		}
-		j.foreign.add(&j.cost, int64(j.odd), j.start)
+		if !j.garbled {
+			j.foreign.add(&j.cost, int64(j.odd), j.start)
+		}
 	}
 	if !garbage || j.unsure {
 		if n := controls(p); n > 0 {
