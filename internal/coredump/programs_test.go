@@ -36,8 +36,10 @@ const deathsC = `
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#ifdef __GLIBC__ /* musl's compiler has no headers of the kernel */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#endif
 #include <fcntl.h>
 #define NOINLINE __attribute__((noinline))
 volatile long zero;
@@ -76,9 +78,11 @@ int main(int argc, char **argv) {
 	if (!strcmp(how, "jump-data")) jump((void (*)(void))&zero);
 	if (!strcmp(how, "handler")) handled();
 	if (!strcmp(how, "handler-info")) { struct sigaction sa = { .sa_handler = on_segv, .sa_flags = SA_SIGINFO }; sigaction(SIGSEGV, &sa, 0); zero = walk(nothing, 3); }
+#ifdef __GLIBC__
 	if (!strcmp(how, "seccomp")) { struct sock_filter f[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
 		struct sock_fprog p = { 4, f }; prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); prctl(PR_SET_SECCOMP, 2, &p); zero = getppid(); }
+#endif
 	if (!strcmp(how, "deadlock")) deadlock(SIGABRT);
 	if (!strcmp(how, "quit")) deadlock(SIGQUIT);
 	if (!strcmp(how, "threads")) threads();
