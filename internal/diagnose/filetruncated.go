@@ -13,7 +13,7 @@ var fileTruncated = Cause{
 		"or because its disk, image or server does not give the page, there is nothing to read, and the kernel sends SIGBUS.",
 	Seen: "SIGBUS (BUS_ADRERR), and how long the file was that is mapped at the address, as the kernel had it at that moment. Certain: the address lies beyond the end of a file that was there before the process and changed while it ran. " +
 		"Likely: beyond the end of a file that it made itself or of which that is not known; or within a file whose file system has room (then its page could not be read). " +
-		"A file that has not changed since the process began never was as long as its mapping, which is the program's own mistake.",
+		"A file that has not changed since the process began never was as long as its mapping, which is the program's own mistake. Not to be told from a cut: a file that was mapped beyond its end and has only grown since.",
 	Advice:   "Replace files by writing a new one and renaming it over the old one (mv, not cp; logrotate without copytruncate), so that who has it mapped keeps the old one. Do not map what others may cut short, or read it instead.",
 	Rule:     ruleFileTruncated,
 	Absent:   absentFileTruncated,

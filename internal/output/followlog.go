@@ -181,7 +181,7 @@ func (f *file) holds() bool {
 // before it can be opened.
 func (w *Follower) older(l *followed, g generation) *file {
 	for range missingMost {
-		f, err := w.begin1(g)
+		f, err := w.openOlder(g)
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errReplaced) {
 			return f
 		}
@@ -193,12 +193,12 @@ func (w *Follower) older(l *followed, g generation) *file {
 		}
 		g = all[i]
 	}
-	f, _ := w.begin1(g)
+	f, _ := w.openOlder(g)
 	return f
 }
 
-// begin1 opens a file that was rotated away, so that it is known again under another name.
-func (w *Follower) begin1(g generation) (*file, error) {
+// openOlder opens a file that was rotated away, so that it is known again under another name.
+func (w *Follower) openOlder(g generation) (*file, error) {
 	f := &file{path: g.path, id: g.id, zip: g.zip, fd: -1, mtime: g.mtime, size: g.size, grew: w.now.UnixNano(), head: printOf(nil), tail: printOf(nil)}
 	if g.zip {
 		f.size = 0
