@@ -117,6 +117,8 @@ func what(o *evidence.Observation) string {
 		return fmt.Sprint(d.FD, d.Errno)
 	case *evidence.Headroom:
 		return d.Limit
+	case *evidence.Container:
+		return d.Action
 	case *evidence.Garbled:
 		return d.Stream
 	case *evidence.Written:

@@ -44,6 +44,7 @@ const (
 	KindConnectionLost Kind = "connection.lost"
 	KindHeadroom       Kind = "headroom"
 	KindLost           Kind = "lost"
+	KindContainer      Kind = "container"
 	KindRunStarted     Kind = "run.started"
 	KindRunEnded       Kind = "run.ended"
 )
@@ -93,6 +94,7 @@ var All = []struct {
 	{KindConnectionLost, true, func() Detail { return new(ConnectionLost) }},
 	{KindHeadroom, true, func() Detail { return new(Headroom) }},
 	{KindLost, true, func() Detail { return new(Lost) }},
+	{KindContainer, true, func() Detail { return new(Container) }},
 	{KindRunStarted, true, func() Detail { return new(RunStarted) }},
 	{KindRunEnded, true, func() Detail { return new(RunEnded) }},
 }
@@ -191,6 +193,9 @@ type Exec struct {
 	Path    string         `json:"path"`           // as the kernel resolved it
 	Args    []string       `json:"args,omitempty"` // the first 256 bytes of them
 	Unknown jsontext.Value `json:",embed"`
+
+	Parent  int32 `json:"parent,omitzero"`  // process; 0: outside descry's pid namespace, or not told
+	Outside bool  `json:"outside,omitzero"` // it came from outside of its container: a runtime started it, no process there
 }
 
 // ExecFailed is an execve or execveat that the kernel refused.
@@ -467,6 +472,10 @@ type Process struct {
 	Stdio       []StdioIs      `json:"stdio,omitempty"`      // descriptors 0 to 2, in a process's first sample and on change
 	Top         *FDGroup       `json:"top,omitzero"`         // largest group, only where descriptors grew much
 	Unknown     jsontext.Value `json:",embed"`
+
+	Parent     int32 `json:"parent,omitzero"`     // process; 0: outside descry's pid namespace, or not told
+	Outside    bool  `json:"outside,omitzero"`    // as of Exec
+	StartNanos int64 `json:"startNanos,omitzero"` // CLOCK_BOOTTIME; 0: not told
 }
 
 // BlockedWrite is a thread that waits in a write.

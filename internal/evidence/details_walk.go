@@ -17,6 +17,8 @@ func (d *Exec) walk(c *codec) {
 	c.str(&d.Path)
 	c.strs(&d.Args)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.i32(&d.Parent)
+	c.flag(&d.Outside)
 }
 
 // Kind is KindExecFailed.
@@ -288,6 +290,9 @@ func (d *Process) walk(c *codec) {
 	list(c, &d.Stdio, func(c *codec, s *StdioIs) { c.i32(&s.FD); c.str((*string)(&s.FDKind)); c.str(&s.Path) })
 	optional(c, &d.Top, func(c *codec, g *FDGroup) { g.walk(c) })
 	c.bytes((*[]byte)(&d.Unknown))
+	c.i32(&d.Parent)
+	c.flag(&d.Outside)
+	c.i64(&d.StartNanos)
 }
 
 // Kind is KindGarbled.

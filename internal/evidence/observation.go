@@ -42,6 +42,10 @@ type Observation struct {
 	Comm      string // command name of the thread, at most 15 bytes
 	Detail    Detail // never nil
 
+	// Subject is the number of the container that the process belongs to, where one watcher has many; 0:
+	// none. It is in no recording: one is of one subject.
+	Subject uint32
+
 	// Unknown keeps JSON fields of a newer descry.
 	Unknown jsontext.Value
 }

@@ -43,6 +43,7 @@ type Config struct {
 	SelfPID int      // descry itself, never watched; 0: this process
 	Way     Way      // how system calls are watched; tests force one
 	Without []string // features to treat as missing, for tests of degradation: "btf", "tp_btf", "iter", "fexit", the name of a probe
+	Node    *Node    // watch all containers of the machine; nil: one tree, see Set.Track
 }
 
 // Set is all probes of one watcher. Its methods may be called from several goroutines.

@@ -440,6 +440,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 			return fmt.Sprintf("descriptors grow %s, highest %d: at %d, where select() overflows, in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
 		}
 		return fmt.Sprintf("descriptors grow %s, %d of %d: full in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45
+	case *evidence.Container:
+		return container(o.PID, d), d.Action, containerTells(d)
 	case *evidence.DNSAnswered:
 		return dnsAnswered(d), d.Name, slowAnswer(d)
 	case *evidence.DNSFailed:
