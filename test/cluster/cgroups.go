@@ -27,7 +27,7 @@ func (c *cluster) makeGroups() error {
 		if f[1] == "" {
 			root = unifiedRoot()
 		}
-		dir := filepath.Join(root, f[2], cgroupName)
+		dir := filepath.Join(root, f[2], c.cgroupName())
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make a cgroup for the node: %w", err)
 		}
@@ -76,7 +76,7 @@ func (c *cluster) groups() ([]string, error) {
 	}
 	var out []string
 	for _, dir := range strings.Fields(string(b)) {
-		if filepath.Base(dir) == cgroupName { // nothing else is ever killed or removed
+		if filepath.Base(dir) == c.cgroupName() { // nothing else is ever killed or removed
 			out = append(out, dir)
 		}
 	}

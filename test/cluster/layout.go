@@ -20,7 +20,7 @@ const (
 	podCIDR     = "198.19.0.0/24"
 	serviceCIDR = "198.18.128.0/24"
 	serviceIP   = "198.18.128.1" // the service "kubernetes"; bound to lo, so that pods reach it without kube-proxy
-	cgroupName  = "descry-cluster"
+	cgroupStem  = "descry-cluster-"
 )
 
 // cluster is where all of one cluster lies.
@@ -30,6 +30,9 @@ type cluster struct {
 }
 
 func newCluster(dir string) *cluster { return &cluster{dir: dir} }
+
+// cgroupName is the cluster's own: others on this machine lie in other directories.
+func (c *cluster) cgroupName() string { return cgroupStem + sum([]byte(c.dir))[:8] }
 
 func (c *cluster) bin(name string) string { return filepath.Join(c.dir, "bin", name) }
 func (c *cluster) images() string         { return filepath.Join(c.dir, "images") }

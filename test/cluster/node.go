@@ -101,12 +101,20 @@ func (n *node) mounts() error {
 			return fmt.Errorf("mount /proc: %w", err)
 		}
 	}
+	// The machine may have no such directories. What is made on it for one cluster could not be removed under another.
+	for _, dir := range []string{"/var/lib", "/etc"} {
+		if err := n.overlay(dir); err != nil {
+			return err
+		}
+	}
 	for to, from := range map[string]string{
 		"/run": "fs-run", "/var/lib/kubelet": "fs-kubelet", "/var/lib/containerd": "fs-containerd",
 		"/var/log": "fs-log", "/etc/cni": "fs-cni", "/var/lib/cni": "fs-cnistate",
 	} {
-		if err := os.MkdirAll(n.at(from), 0o755); err != nil {
-			return err
+		for _, dir := range []string{n.at(from), to} {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
 		}
 		if err := bind(n.at(from), to); err != nil {
 			return err
@@ -144,6 +152,20 @@ func (n *node) mounts() error {
 		return fmt.Errorf("share the node's mounts with its pods: %w", err)
 	}
 	n.stamp("mounts")
+	return nil
+}
+
+// overlay lets the node write below a directory of the machine, which stays as it is.
+func (n *node) overlay(dir string) error {
+	upper, work := n.at("overlay"+dir), n.at("overlay-work"+dir)
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("overlay", dir, "overlay", 0, "lowerdir="+dir+",upperdir="+upper+",workdir="+work); err != nil {
+		return fmt.Errorf("lay a directory of the node's own over %s: %w", dir, err)
+	}
 	return nil
 }
 

@@ -22,9 +22,6 @@ const (
 // upLimit is how long a node may take to be ready; seven seconds are usual.
 const upLimit = 3 * time.Minute
 
-// mountPoints are made where the machine has none, and removed again.
-var mountPoints = []string{"/var/lib/kubelet", "/var/lib/containerd", "/etc/cni", "/var/lib/cni"}
-
 // up starts the cluster and returns when its node is ready and pods can be made.
 func (c *cluster) up(ctx context.Context) error {
 	if c.node() != 0 {
@@ -46,18 +43,6 @@ func (c *cluster) up(ctx context.Context) error {
 		return fmt.Errorf("make the cluster's certificates: %w", err)
 	}
 	if err := c.makeGroups(); err != nil {
-		return err
-	}
-	var made []string
-	for _, dir := range mountPoints {
-		if _, err := os.Stat(dir); err != nil {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
-			made = append(made, dir)
-		}
-	}
-	if err := os.WriteFile(c.at("made"), []byte(strings.Join(made, "\n")), 0o644); err != nil {
 		return err
 	}
 	from := time.Now()
@@ -128,11 +113,7 @@ func (c *cluster) clean() error {
 	if err := c.endGroups(); err != nil {
 		return err
 	}
-	made, _ := os.ReadFile(c.at("made"))
-	for _, dir := range strings.Fields(string(made)) {
-		_ = os.Remove(dir) // stays if somebody has put something there
-	}
-	for _, name := range []string{"node.pid", "ready", "made", "cgroups"} {
+	for _, name := range []string{"node.pid", "ready", "cgroups"} {
 		_ = os.Remove(c.at(name))
 	}
 	return nil
