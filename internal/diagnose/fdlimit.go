@@ -141,12 +141,19 @@ func ruleFDLimit(v *View) *evidence.Finding {
 func (v *View) unseen(errno evidence.Errno) bool {
 	t := v.text.final
 	for _, c := range v.Case.Coverage {
-		if c.Source == "probe/syscall" && c.Missing == "" {
+		if c.Source == "probe/syscall" && c.Missing == "" && (c.Partial == "" || v.watchedLast(&c)) {
 			return false
 		}
 	}
 	return t != nil && t.fits(v) && !t.thread && v.asked < 0 && (v.How == endError || v.How == endAbort) && len(v.threads) == 0 &&
 		v.names(errnoWords[errno]) == saysIt
+}
+
+// watchedLast says whether a source that did not watch throughout did so for the last seconds, in which
+// what a program ends of is met.
+func (v *View) watchedLast(c *evidence.Coverage) bool {
+	d := v.Case.Death
+	return d == nil || d.At.Sub(c.From) >= 5*time.Second
 }
 
 func (v *View) fdLimitUnseen() *evidence.Finding {

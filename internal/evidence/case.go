@@ -172,13 +172,16 @@ type Coverage struct {
 	Missing string    `json:"missing,omitzero"` // why this source did not watch; empty: it did
 
 	Unknown jsontext.Value `json:",embed"`
+
+	Partial string `json:"partial,omitzero"` // why it did not watch before From, or in between; empty: it watched throughout
 }
 
-// Covered says whether source watched the whole case and lost nothing.
+// Covered says whether source watched the whole case and lost nothing. What it did not watch throughout may
+// have happened unseen.
 func (c *Case) Covered(source string) bool {
 	for _, v := range c.Coverage {
 		if v.Source == source {
-			return v.Missing == "" && v.Lost == 0
+			return v.Missing == "" && v.Partial == "" && v.Lost == 0
 		}
 	}
 	return false

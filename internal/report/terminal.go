@@ -395,6 +395,8 @@ func unseen(c *evidence.Case) string {
 		switch {
 		case v.Missing != "":
 			why = clean(v.Missing)
+		case v.Partial != "":
+			why = clean(v.Partial)
 		case v.Lost > 0:
 			why = fmt.Sprintf("%d observations lost", v.Lost)
 		default:
