@@ -20,6 +20,7 @@ type mapsBook struct {
 	mu    sync.Mutex
 	of    map[int32]*mapsOf
 	past  bool    // the processes are gone for long, their pids may be others' now
+	root  string  // where the processes' root is, "": descry's own
 	order []int32 // oldest first
 }
 
@@ -158,7 +159,7 @@ func (b *mapsBook) unwind(timeline []evidence.Observation) {
 }
 
 func (b *mapsBook) context(pid int32, x *evidence.Context) *symbol.Context {
-	out := &symbol.Context{Arch: x.Arch, Regs: x.Regs, PC: x.PC, SP: x.SP, Stack: x.Stack}
+	out := &symbol.Context{Arch: x.Arch, Regs: x.Regs, PC: x.PC, SP: x.SP, Stack: x.Stack, Root: b.root}
 	if !b.past {
 		out.PID = int(pid)
 	}
