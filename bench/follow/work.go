@@ -30,7 +30,7 @@ const text = "INFO [checkout] request 4711 of customer 0815 took 17 ms, 3 items,
 // grow writes at the rate, each file in turn, and says how many bytes that were.
 func (w *writer) grow(during time.Duration) (bytes int64) {
 	start := time.Now()
-	second := 0
+	second, due := 0, 0.5
 	for next := 0; ; {
 		passed := time.Since(start)
 		if passed >= during {
@@ -43,8 +43,9 @@ func (w *writer) grow(during time.Duration) (bytes int64) {
 				w.line = time.Now().UTC().AppendFormat(w.line, "2006-01-02T15:04:05.000000000Z")
 				w.line = append(w.line, " stdout F "...)
 			}
-			if s := int(passed.Seconds()); s > second && s < int(during.Seconds()) { // some garbage
-				second = s
+			if s := passed.Seconds(); s > due && s < during.Seconds() { // some garbage, at no pace that looks might have
+				second++
+				due = float64(second) + w.r.Float64()
 				b := make([]byte, 300)
 				w.r.Read(b)
 				w.line = append(w.line, strings.ReplaceAll(string(b), "\n", "\x01")...)
@@ -135,7 +136,7 @@ func readLoop(dir string) error {
 	if err != nil {
 		return err
 	}
-	for buf := make([]byte, 1<<20); ; time.Sleep(450 * time.Millisecond) {
+	for buf := make([]byte, 1<<20); ; time.Sleep(600 * time.Millisecond) {
 		for name, f := range all {
 			var st unix.Stat_t
 			if unix.Stat(filepath.Join(dir, name), &st) == nil && st.Size > f.at {

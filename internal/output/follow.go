@@ -76,7 +76,7 @@ type Trouble struct {
 
 // How often a log is looked at.
 const (
-	lookSoon  = 450 * time.Millisecond // while it grows
+	lookSoon  = 550 * time.Millisecond // while it grows
 	lookLate  = 600 * time.Millisecond // while it does not
 	scanEach  = 400 * time.Millisecond // directories, for new files
 	saveEach  = time.Second            // the position of a log that does not grow, where its consumer was behind
@@ -112,6 +112,8 @@ type Follower struct {
 	trouble   map[string]string
 	now       time.Time
 	part      Part
+	changed   []savedLog // scratch of save
+	files     []savedFile
 }
 
 // NewFollower gets ready to follow; nothing is read before Poll or Run. It fails where the position cannot be

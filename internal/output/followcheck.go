@@ -3,12 +3,12 @@ package output
 import "bytes"
 
 // Watch judges a followed log as Check judges a whole one: it is a Consumer that tells what is no text as soon as that is
-// certain. It takes some kilobytes.
+// certain. It takes 5.5 KiB for each stream that there is.
 type Watch struct {
 	form    Form
 	found   func(Found, bool)
 	torn    func(FoundTorn)
-	streams [2]watchedStream
+	streams [2]*watchedStream // nil: nothing of it yet
 }
 
 type watchedStream struct {
@@ -33,17 +33,17 @@ const zerosSeen = 16 << 10
 // where it has become more, or looks like something else, it is told again when it ends, with the same Offset.
 // torn takes the torn lines; nil: they are not looked for.
 func NewWatch(found func(f Found, growing bool), torn func(FoundTorn)) *Watch {
-	w := &Watch{found: found, torn: torn}
-	for i := range w.streams {
-		w.streams[i] = watchedStream{places: places{Stream: Stream{AnyLines: torn == nil}, foreign: -1}, told: -1}
-	}
-	return w
+	return &Watch{found: found, torn: torn}
 }
 
 // Take judges a piece.
 func (w *Watch) Take(p *Part) {
 	w.form = p.Form
-	s := &w.streams[p.Stream]
+	s := w.streams[p.Stream]
+	if s == nil {
+		s = &watchedStream{places: places{Stream: Stream{AnyLines: w.torn == nil}, foreign: -1}, told: -1}
+		w.streams[p.Stream] = s
+	}
 	if s.name = ""; p.Form == CRI || p.Form == Docker {
 		s.name = [...]string{"stdout", "stderr"}[p.Stream]
 	}
@@ -132,9 +132,8 @@ func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growin
 
 // Look tells garbage that has not ended yet.
 func (w *Watch) Look() {
-	for i := range w.streams {
-		s := &w.streams[i]
-		if s.piece {
+	for _, s := range w.streams {
+		if s != nil && s.piece {
 			if span, ok := s.Current(); ok {
 				w.tell(s, span, nil, s.pos+1, true)
 			}
@@ -150,9 +149,8 @@ func (w *Watch) End() { w.Flush() }
 
 // Flush judges what there is as if nothing came after it.
 func (w *Watch) Flush() {
-	for i := range w.streams {
-		s := &w.streams[i]
-		if len(s.all) == 0 {
+	for _, s := range w.streams {
+		if s == nil || len(s.all) == 0 {
 			continue
 		}
 		spans, tears := s.Stream.Flush()
@@ -164,7 +162,10 @@ func (w *Watch) Flush() {
 
 // Done is where the judge must go on to see all that has not been told.
 func (w *Watch) Done(stream int) int64 {
-	s := &w.streams[stream]
+	s := w.streams[stream]
+	if s == nil {
+		return 0
+	}
 	at := s.pos
 	if s.piece && s.told < 0 {
 		at = s.start
@@ -182,8 +183,10 @@ func (w *Watch) Done(stream int) int64 {
 
 // Foreign says which encodings the text is in that is no UTF-8, by stream.
 func (w *Watch) Foreign() (all []Foreign) {
-	for i := range w.streams {
-		s := &w.streams[i]
+	for _, s := range w.streams {
+		if s == nil {
+			continue
+		}
 		if f, ok := s.places.Foreign(); ok {
 			f.Offset = s.foreign
 			all = append(all, f)

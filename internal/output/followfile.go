@@ -92,6 +92,23 @@ func (fd fdReader) ReadAt(b []byte, at int64) (int, error) {
 	}
 }
 
+// once reads what one call gives: less than b is the end of a file, but where the file system gives pieces. What it keeps
+// back comes with the next look.
+func (fd fdReader) once(b []byte, at int64) (n int, err error) {
+	for {
+		n, err = unix.Pread(int(fd), b, at)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, err
+		case n < len(b):
+			return n, io.EOF
+		}
+		return n, nil
+	}
+}
+
 // openRead opens a file for reading, and says what it is.
 func openRead(path string) (fd int, st fileStat, err error) {
 	for {
@@ -207,7 +224,12 @@ func (f *file) next(buf []byte) (c chunk, err error) {
 			return c, errReplaced
 		}
 	}
-	n, err := r.ReadAt(buf, f.start())
+	var n int
+	if f.zip {
+		n, err = r.ReadAt(buf, f.start())
+	} else if n, err = fdReader(f.fd).once(buf, f.start()); err == io.EOF && (n < f.tail.Bytes || f.over) { // it counts on the end
+		n, err = r.ReadAt(buf, f.start())
+	}
 	end := err == io.EOF
 	if err != nil && !end {
 		return c, &fs.PathError{Op: "read", Path: f.path, Err: err}

@@ -14,19 +14,21 @@ const pointsMost = 16
 // mark remembers where the log is now. A consumer that is not done with all it was given goes on at the last point
 // before that.
 func (l *followed) mark() {
-	p := point{at: l.at, seen: l.newest, files: make([]savedFile, 0, len(l.files))}
-	for _, f := range l.files {
-		p.files = append(p.files, f.saved())
-	}
 	if len(l.points) == pointsMost { // the first, and every second of the others
 		n := 1
 		for i := 2; i < len(l.points); i += 2 {
-			l.points[n] = l.points[i]
+			l.points[n], l.points[i] = l.points[i], l.points[n]
 			n++
 		}
 		l.points = l.points[:n]
 	}
-	l.points = append(l.points, p)
+	n := len(l.points)
+	l.points = slices.Grow(l.points, 1)[:n+1]
+	p := &l.points[n]
+	p.at, p.seen, p.files = l.at, l.newest, p.files[:0] // those of a point that is not needed any more
+	for _, f := range l.files {
+		p.files = append(p.files, f.saved())
+	}
 }
 
 func (f *file) saved() savedFile {
@@ -44,8 +46,8 @@ func (l *followed) restore(s savedLog, now int64) {
 	l.mark()
 }
 
-// position is where the log goes on after a restart.
-func (l *followed) position() savedLog {
+// position is where the log goes on after a restart; its files are appended to some, and good as long as these.
+func (l *followed) position(some []savedFile) savedLog {
 	var done [2]int64
 	for s := range done {
 		done[s] = min(max(l.to.Done(s), l.resume[s]), max(l.at[s], l.resume[s]))
@@ -54,11 +56,14 @@ func (l *followed) position() savedLog {
 	for k+1 < len(l.points) && l.points[k+1].at[0] <= done[0] && l.points[k+1].at[1] <= done[1] {
 		k++
 	}
-	l.points = l.points[:copy(l.points, l.points[k:])]
-	p := l.points[0]
+	for i := range l.points[k:] { // what is not needed stays behind, to be used again
+		l.points[i], l.points[i+k] = l.points[i+k], l.points[i]
+	}
+	l.points = l.points[:len(l.points)-k]
+	p := &l.points[0]
 	l.behind = p.at != l.at
-	files := make([]savedFile, len(p.files))
-	for i, f := range p.files {
+	files := some[len(some):]
+	for _, f := range p.files[:min(len(p.files), filesMost)] {
 		if g := f.of; slices.Contains(l.files, g) && g.offset >= f.Offset { // as it was last seen
 			f.Dev, f.Ino, f.Zip = g.id.Dev, g.id.Ino, g.zip
 			f.Path, f.Size, f.MTime, f.Read = g.path, g.size, g.mtime, max(f.Read, g.offset)
@@ -66,10 +71,7 @@ func (l *followed) position() savedLog {
 				f.Head = g.head
 			}
 		}
-		files[i] = f
-	}
-	if len(files) > filesMost {
-		files = files[:filesMost]
+		files = append(files, f)
 	}
 	return savedLog{Path: l.path, Files: files, At: p.at, Done: [2]int64{max(done[0], p.at[0]), max(done[1], p.at[1])}, Seen: p.seen}
 }
@@ -80,16 +82,22 @@ func (w *Follower) saveAtOnce(l *followed) {
 		return
 	}
 	l.changed = false
-	w.problem(w.journal.path, w.journal.Save([]savedLog{l.position()}, w.now))
+	w.problem(w.journal.path, w.journal.Save([]savedLog{l.position(nil)}, w.now))
 }
 
 // save writes the positions that have changed. all: also those of which more is done with, though nothing was read since.
 func (w *Follower) save(all bool) {
 	w.handed = 0
-	var changed []savedLog
+	changed, files := w.changed[:0], w.files[:0]
 	for _, l := range w.logs {
 		if (l.changed || all && l.behind) && len(l.points) > 0 {
-			changed = append(changed, l.position())
+			s := l.position(files)
+			if n := len(files) + len(s.Files); n <= cap(files) {
+				files = files[:n]
+			} else { // it has moved
+				files = slices.Grow(files, max(n, 2*cap(files)))[:0]
+			}
+			changed = append(changed, s)
 			l.changed = false
 		}
 	}
@@ -97,6 +105,7 @@ func (w *Follower) save(all bool) {
 		changed = append(changed, savedLog{Path: path, Gone: true})
 	}
 	w.forgotten = nil
+	w.changed, w.files = changed, files
 	err := w.journal.Save(changed, w.now)
 	w.problem(w.journal.path, err)
 }

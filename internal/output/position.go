@@ -88,8 +88,9 @@ type Journal struct {
 	fresh    bool              // it did not exist
 	sameBoot bool              // the machine was not started anew since
 	damage   string
-	failed   bool // the last attempt to write
-	anew     bool // it must be made anew before anything is added
+	add      []byte // scratch
+	failed   bool   // the last attempt to write
+	anew     bool   // it must be made anew before anything is added
 	unsynced bool
 	synced   time.Time
 }
@@ -239,35 +240,50 @@ func parseRecord(line []byte) (s savedLog, ok bool) {
 	return s, true
 }
 
-// record is the line of a log; nil where it cannot be told in one.
-func record(s *savedLog) []byte {
-	const sum = len("00000000 ")
-	b, err := s.appendJSON(make([]byte, sum, 1024))
-	if err != nil || len(b) > recordMost-16 {
-		return nil
+// record appends the line of a log to b; nothing where it cannot be told in one.
+func record(b []byte, s *savedLog) []byte {
+	const sum = "00000000 "
+	from := len(b)
+	body := from + len(sum)
+	line, err := s.appendJSON(append(b, sum...))
+	if err != nil || len(line)-body > recordMost-16-len(sum) {
+		return b
 	}
-	copy(b, fmt.Sprintf("%08x ", crc32.Checksum(b[sum:], castagnoli)))
-	return append(b, '\n')
+	const digits = "0123456789abcdef"
+	x := crc32.Checksum(line[body:], castagnoli)
+	for i := range len(sum) - 1 {
+		line[from+i] = digits[x>>(28-4*i)&15]
+	}
+	return append(line, '\n')
 }
 
 // Save writes what has changed.
 func (j *Journal) Save(changed []savedLog, now time.Time) error {
-	var add []byte
+	add := j.add[:0]
 	for i := range changed {
 		s := &changed[i]
 		was, had := j.live[s.Path]
-		line := record(s)
-		switch {
-		case line == nil || s.Gone && !had:
+		if s.Gone && !had {
 			continue
+		}
+		from := len(add)
+		add = record(add, s)
+		line := add[from:]
+		switch {
+		case len(line) == 0:
 		case s.Gone:
 			j.bytes -= int64(len(was))
 			delete(j.live, s.Path)
 		default:
 			j.bytes += int64(len(line) - len(was))
-			j.live[s.Path] = line
+			if len(line) > cap(was) {
+				was = make([]byte, 0, len(line)+32)
+			}
+			j.live[s.Path] = append(was[:0], line...)
 		}
-		add = append(add, line...)
+	}
+	if j.add = add; cap(add) > 4<<20 {
+		j.add = nil
 	}
 	err := j.write(add, now)
 	j.failed = err != nil

@@ -92,7 +92,9 @@ func letterlessPiece(p []byte, i int) (a, b int) {
 }
 
 // study says that lines that begin as none does are learned from: all at first, then some now and then.
-func (l *Lines) study() bool { return l.lines < 1024 || l.lines&2047 < 32 }
+func (l *Lines) study() bool {
+	return l.lines < 192 || l.lines&2047 < 32 || l.lines < 2048 && l.lines&255 < 32
+}
 
 // passed says that a line is not worth a look, since no known look begins with its first byte. It counts it then.
 func (l *Lines) passed(p []byte) bool {
