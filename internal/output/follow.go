@@ -64,6 +64,8 @@ type FollowOptions struct {
 	New      func(path string) Consumer
 	Trouble  func(Trouble) // may be nil
 
+	Later bool // logs come by Follow: positions of others are kept for a while
+
 	MaxOpen  int // descriptors, 0: half of what the process may have, 4096 at most
 	MaxFiles int // logs that are followed at once, 0: 20,000
 }
@@ -82,9 +84,10 @@ const (
 	saveEach  = time.Second            // the position of a log that does not grow, where its consumer was behind
 	saveBytes = 4 << 20                // handed on, of many logs, after which positions are kept
 	tick      = 100 * time.Millisecond
-	keepOver  = time.Minute     // a file is looked at so long after another took its name
-	keepGone  = 5 * time.Minute // and so long without growing when it has no name any more
-	goneSoon  = 5 * time.Second // a log is gone that has no file, and never had another
+	keepOver  = time.Minute      // a file is looked at so long after another took its name
+	keepGone  = 5 * time.Minute  // and so long without growing when it has no name any more
+	goneSoon  = 5 * time.Second  // a log is gone that has no file, and never had another
+	keptWait  = 10 * time.Minute // so long a position waits for its log to be named
 	dirsMost  = 50_000
 	depthMost = 16
 )
@@ -105,6 +108,7 @@ type Follower struct {
 	opened    map[*file]*list.Element
 	maxOpen   int
 	scanned   time.Time
+	began     time.Time
 	handed    int64 // bytes, since positions were kept
 	saved     time.Time
 	first     bool

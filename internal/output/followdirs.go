@@ -40,7 +40,7 @@ func (w *Follower) scan() {
 			if w.dirs[root] == nil && w.byPath[root] == nil {
 				w.dirs[root] = &watchedDir{path: root, quiet: w.first}
 			}
-		case w.byPath[root] == nil && w.dirs[root] == nil:
+		case w.byPath[root] == nil && w.dirs[root] == nil && !(err == nil && w.aliased(root)):
 			w.follow(root, true, w.first, nil)
 		}
 	}
@@ -57,7 +57,17 @@ func (w *Follower) scan() {
 		}
 		fresh = deeper
 	}
-	if w.first {
+	switch {
+	case w.first && w.o.Later:
+		w.began = w.now
+	case w.o.Later:
+		if w.kept != nil && w.now.Sub(w.began) > keptWait {
+			for path := range w.kept {
+				w.forget(path)
+			}
+			w.kept = nil
+		}
+	case w.first:
 		// Logs that were followed before and have no name any more: what is left of them is rotated.
 		for path := range w.kept {
 			if w.within(path) {
@@ -140,13 +150,36 @@ func (w *Follower) list(d *watchedDir) (fresh []string) {
 				real[l.realOr(realPath(l.path))] = true
 			}
 		}
-		if r := realPath(path); !real[r] {
+		r := realPath(path)
+		if e.Type()&fs.ModeSymlink != 0 && w.ownName(r) { // it is followed by that, and may outlive this one
+			continue
+		}
+		if !real[r] {
 			real[r] = true
 			w.follow(path, false, d.quiet, d.names)
 		}
 	}
 	d.names, d.quiet = names, false
 	return fresh
+}
+
+// aliased says whether a file is followed by another name.
+func (w *Follower) aliased(path string) bool {
+	real := realPath(path)
+	return slices.ContainsFunc(w.logs, func(l *followed) bool { return l.path != path && l.realOr(realPath(l.path)) == real })
+}
+
+// ownName says whether a log that a link leads to is found in a directory that is followed, by its own name.
+func (w *Follower) ownName(real string) bool {
+	if w.byPath[real] != nil {
+		return true
+	}
+	name := filepath.Base(real)
+	if !w.within(real) || name[0] == '.' || packed(name) {
+		return false
+	}
+	log, _ := pastOf(name)
+	return log == ""
 }
 
 // orphanWait is how long a file waits for the log whose past it may be.

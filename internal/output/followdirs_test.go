@@ -37,26 +37,80 @@ func TestFollowDirectoryDated(t *testing.T) {
 	}
 }
 
-// Links to logs, as in /var/log/containers, and the logs themselves: each is followed once.
+// Links to logs, as in /var/log/containers, and the logs themselves: each is followed once, also when one of its names
+// goes.
 func TestFollowLinks(t *testing.T) {
-	l := newLab(t, func(o *FollowOptions) { o.Paths[0] = filepath.Dir(o.Paths[0]) })
-	pods, containers := filepath.Join(l.dir, "pods", "uid", "c"), filepath.Join(l.dir, "containers")
-	l.must(os.MkdirAll(pods, 0o700))
-	l.must(os.Mkdir(containers, 0o700))
-	log := filepath.Join(pods, "0.log")
-	l.write(log, lines(0, 10))
-	l.must(os.Symlink(log, filepath.Join(containers, "c.log")))
+	for _, pause := range []bool{false, true} { // the link comes later
+		for _, position := range []bool{false, true} {
+			set := func(o *FollowOptions) {
+				o.Paths = []string{filepath.Join(filepath.Dir(o.Paths[0]), "containers"), filepath.Join(filepath.Dir(o.Paths[0]), "pods")}
+				if position {
+					o.Position = filepath.Join(filepath.Dir(o.Paths[0]), ".position")
+				}
+			}
+			l := newLab(t, set)
+			pods, containers := filepath.Join(l.dir, "pods", "uid", "c"), filepath.Join(l.dir, "containers")
+			l.must(os.MkdirAll(pods, 0o700))
+			l.must(os.Mkdir(containers, 0o700))
+			log, link := filepath.Join(pods, "0.log"), filepath.Join(containers, "c.log")
+			l.write(log, lines(0, 10))
+			if pause {
+				l.poll()
+			}
+			l.must(os.Symlink(log, link))
+			l.poll()
+			l.must(os.Rename(log, log+".20261122-072416"))
+			l.write(log, lines(10, 20))
+			l.poll()
+			if position {
+				l.crash()
+				l.start(set)
+				l.poll()
+			}
+			l.must(os.Remove(link)) // kubelet takes it away before the log itself
+			for range 60 {
+				l.poll()
+			}
+			l.write(log, lines(20, 30))
+			l.poll()
+			if c := l.all[log]; len(l.all) != 1 || c == nil {
+				t.Fatalf("%d logs are followed", len(l.all))
+			} else if string(c.streams[0]) != lines(0, 30) || len(c.losses) > 0 {
+				t.Error(differ(string(c.streams[0]), lines(0, 30)))
+			}
+		}
+	}
+}
+
+// A log that is named twice, by itself and by a link, is followed once.
+func TestFollowNamedTwice(t *testing.T) {
+	l := newLab(t, func(o *FollowOptions) { o.Paths = append(o.Paths, filepath.Join(filepath.Dir(o.Paths[0]), "link.log")) })
+	l.must(os.Symlink("x.log", filepath.Join(l.dir, "link.log")))
+	l.write(l.log, lines(0, 10))
 	l.poll()
-	l.must(os.Rename(log, log+".20261122-072416"))
-	l.write(log, lines(10, 20))
+	l.write(l.log, lines(10, 20))
 	l.poll()
 	if len(l.all) != 1 {
 		t.Fatalf("%d logs are followed", len(l.all))
 	}
-	for path, c := range l.all {
-		if string(c.streams[0]) != lines(0, 20) {
-			t.Errorf("%s: %s", path, differ(string(c.streams[0]), lines(0, 20)))
-		}
+	l.want(lines(0, 20))
+}
+
+// A link that leads from one log to the next, both of which are followed by their own names, is no third.
+func TestFollowCurrentLink(t *testing.T) {
+	l := newLab(t, func(o *FollowOptions) { o.Paths[0] = filepath.Dir(o.Paths[0]) })
+	a, b, link := filepath.Join(l.dir, "a.log"), filepath.Join(l.dir, "b.log"), filepath.Join(l.dir, "current.log")
+	l.write(a, lines(0, 10))
+	l.must(os.Symlink("a.log", link))
+	l.poll()
+	l.write(b, lines(10, 20))
+	l.must(os.Symlink("b.log", link+".new"))
+	l.must(os.Rename(link+".new", link))
+	for range 10 {
+		l.poll()
+	}
+	if len(l.all) != 2 || l.all[a] == nil || l.all[b] == nil || string(l.all[a].streams[0]) != lines(0, 10) || string(l.all[b].streams[0]) != lines(10, 20) {
+		t.Errorf("%d logs are followed", len(l.all))
 	}
 }
 

@@ -84,6 +84,10 @@ func newLab(t *testing.T, set func(*FollowOptions)) *lab {
 	dir := t.TempDir()
 	l := &lab{T: t, dir: dir, log: filepath.Join(dir, "x.log"), clock: time.Now(), all: map[string]*catcher{}}
 	l.start(set)
+	t.Cleanup(func() { // what a test's cleanups hold stays as long as its siblings run
+		l.Close()
+		l.Follower, l.all, l.story = nil, nil, nil
+	})
 	return l
 }
 
@@ -104,7 +108,6 @@ func (l *lab) start(set func(*FollowOptions)) {
 		l.Fatal(err)
 	}
 	l.Follower, l.up = w, true
-	l.Cleanup(func() { w.Close() })
 }
 
 // poll looks until there is no more, some times over, as time passes.
