@@ -111,6 +111,8 @@ func what(o *evidence.Observation) string {
 		return d.Signal.String()
 	case *evidence.Stdio:
 		return fmt.Sprint(d.FD, d.Action, d.Is)
+	case *evidence.Step:
+		return fmt.Sprint(d.Step, d.Sign)
 	case *evidence.WriteShort:
 		return fmt.Sprint(d.FD)
 	case *evidence.WriteRefused:

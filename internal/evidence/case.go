@@ -63,6 +63,18 @@ type Case struct {
 	Core       *Core            `json:"core,omitzero"`
 
 	Unknown jsontext.Value `json:",embed"`
+
+	More        *More     `json:"more,omitzero"`        // further ones like it, of the same workload
+	WithdrawnAt time.Time `json:"withdrawnAt,omitzero"` // when a warning no longer held
+}
+
+// More are further deaths or warnings of the same workload that have no case of their own, so that one workload
+// cannot push out the cases of all others.
+type More struct {
+	Count  int64     `json:"count"`
+	LastAt time.Time `json:"lastAt,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Host is the machine that a case was opened on.
@@ -87,6 +99,13 @@ type Subject struct {
 	Owner       *Owner   `json:"owner,omitzero"`
 
 	Unknown jsontext.Value `json:",embed"`
+
+	Labels       map[string]string `json:"labels,omitempty"`       // of the pod, bounded; outside of Kubernetes the container's
+	Annotations  map[string]string `json:"annotations,omitempty"`  // of the pod, bounded
+	RestartCount int64             `json:"restartCount,omitzero"`  // how often the container was restarted before this life
+	Unit         string            `json:"unit,omitzero"`          // systemd unit, or another cgroup, of what is in no container
+	Sandbox      string            `json:"sandbox,omitzero"`       // id of the pod's sandbox
+	Init         bool              `json:"initContainer,omitzero"` // it is an init container
 }
 
 // Owner is the Kubernetes object that a pod belongs to.
@@ -120,6 +139,10 @@ type Death struct {
 	StartWhy      string    `json:"startWhy,omitzero"`    // what that file shows, in words behind its name: "is a directory"
 
 	Unknown jsontext.Value `json:",embed"`
+
+	Restarted bool   `json:"restarted,omitzero"` // its runtime ended it on purpose, and started it again in the same pod
+	Reason    string `json:"reason,omitzero"`    // that the runtime gives: "OOMKilled"
+	Unseen    bool   `json:"unseen,omitzero"`    // nobody watched then: what is known of it is what the runtime tells
 }
 
 // Sender is who sent a signal.

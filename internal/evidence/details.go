@@ -47,6 +47,7 @@ const (
 	KindContainer      Kind = "container"
 	KindRunStarted     Kind = "run.started"
 	KindRunEnded       Kind = "run.ended"
+	KindStep           Kind = "ladder"
 )
 
 // All lists the kinds that this version knows. Decisive kinds are rare and decide a judgement.
@@ -97,6 +98,7 @@ var All = []struct {
 	{KindContainer, true, func() Detail { return new(Container) }},
 	{KindRunStarted, true, func() Detail { return new(RunStarted) }},
 	{KindRunEnded, true, func() Detail { return new(RunEnded) }},
+	{KindStep, true, func() Detail { return new(Step) }},
 }
 
 // Frame is one function of a backtrace, the innermost first.

@@ -58,7 +58,11 @@ func fill(v reflect.Value, r *rand.Rand) {
 		}
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf(FDTCP).Convert(v.Type().Key()), reflect.ValueOf(int64(7)))
+		value := reflect.New(v.Type().Elem()).Elem()
+		if fill(value, r); value.Kind() == reflect.Int64 {
+			value.SetInt(7)
+		}
+		v.SetMapIndex(reflect.ValueOf(FDTCP).Convert(v.Type().Key()), value)
 	case reflect.String:
 		v.SetString("s" + string(rune('a'+r.Intn(26))))
 	case reflect.Bool:

@@ -26,6 +26,12 @@ func Markdown(w io.Writer, c *evidence.Case) error {
 	for _, f := range rest(c.Findings) {
 		fmt.Fprintf(b, "With it: **%s** (%s). %s\n\n", md(f.Title), md(string(f.Confidence)), md(f.Summary))
 	}
+	if l := aboutSubject(c); l != "" {
+		fmt.Fprintf(b, "%s\n\n", md(strings.ToUpper(l[:1])+l[1:]+"."))
+	}
+	if l := sinceOpened(c); l != "" {
+		fmt.Fprintf(b, "%s\n\n", md(l))
+	}
 	for _, s := range c.Symptoms {
 		fmt.Fprintf(b, "- %s\n", md(s.Summary))
 	}

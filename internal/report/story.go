@@ -378,6 +378,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return limitRefused(d), d.Call + d.Errno.String() + d.Limit, score
 	case *evidence.Cgroup:
 		return cgroup(d), "", 0
+	case *evidence.Step:
+		return step(d), d.Why, 5
 	case *evidence.FileRefused:
 		return fileRefused(d), d.Call + d.Errno.String() + d.Path, fileScore(d.Errno)
 	case *evidence.SelectBeyond:

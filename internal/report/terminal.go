@@ -108,8 +108,14 @@ func Terminal(w io.Writer, c *evidence.Case, o Options) error {
 	for _, s := range c.Symptoms {
 		p.text(2, clean(s.Summary))
 	}
+	if l := sinceOpened(c); l != "" {
+		p.text(2, l)
+	}
 	p.rows(story(c))
 	p.blank()
+	if l := aboutSubject(c); l != "" {
+		p.labelled("where", l)
+	}
 	p.table(c)
 	p.backtrace(c)
 	p.output(c)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"path"
 	"strings"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -78,12 +79,80 @@ func subject(c *evidence.Case) string {
 			name += " (" + s.Container + ")"
 		}
 		return middle(clean(name), 80)
+	case s.Unit != "":
+		return middle(clean(path.Base(s.Unit)), 80)
 	case len(s.Command) > 0 && s.Command[0] != "":
-		return middle(clean(c.Program()), 40)
+		return middle(clean(c.Program()), 40) + inContainer(s)
+	case s.ContainerID != "":
+		return "a program" + inContainer(s)
 	case c.Death != nil && c.Death.Comm != "":
 		return clean(c.Death.Comm)
 	}
 	return "the program"
+}
+
+// inContainer names a container that nobody has told the name of.
+func inContainer(s *evidence.Subject) string {
+	switch {
+	case s.ContainerID == "":
+		return ""
+	case s.Container != "":
+		return " in container " + middle(clean(s.Container), 40)
+	}
+	return " in container " + clean(s.ContainerID[:min(12, len(s.ContainerID))])
+}
+
+// aboutSubject is what is told of a subject of a node: where it ran, what of, and how often it was restarted.
+func aboutSubject(c *evidence.Case) string {
+	s := &c.Subject
+	if s.ContainerID == "" && s.Unit == "" && s.Pod == "" {
+		return ""
+	}
+	var out []string
+	put := func(form, v string) {
+		if v != "" {
+			out = append(out, fmt.Sprintf(form, middle(clean(v), 80)))
+		}
+	}
+	pod := s.Pod
+	if pod != "" && s.Namespace != "" {
+		pod = s.Namespace + "/" + pod
+	}
+	kind := "container %s"
+	if s.Init {
+		kind = "init container %s"
+	}
+	put("unit %s", s.Unit)
+	put("pod %s", pod)
+	if pod == "" {
+		put("pod %s", s.PodUID)
+	}
+	put(kind, strings.TrimSpace(s.Container+" "+s.ContainerID[:min(12, len(s.ContainerID))]))
+	put("image %s", s.Image)
+	put("node %s", s.Node)
+	if len(s.Command) > 0 {
+		put("command %s", strings.Join(s.Command, " "))
+	}
+	if s.RestartCount > 0 {
+		out = append(out, "restarted "+times(s.RestartCount)+" before")
+	}
+	return strings.Join(out, ", ")
+}
+
+// sinceOpened says what came after the case was opened.
+func sinceOpened(c *evidence.Case) string {
+	var out []string
+	if !c.WithdrawnAt.IsZero() {
+		out = append(out, "The warning no longer holds since "+c.WithdrawnAt.UTC().Format("15:04:05 MST")+".")
+	}
+	if c.More != nil && c.More.Count > 0 {
+		what := "deaths"
+		if c.Kind == evidence.CaseWarning {
+			what = "warnings"
+		}
+		out = append(out, fmt.Sprintf("It had %d more such %s, the last at %s, which have no case of their own.", c.More.Count, what, c.More.LastAt.UTC().Format("2006-01-02 15:04:05 MST")))
+	}
+	return strings.Join(out, " ")
 }
 
 // Warning is the one line on standard error while a program runs. softLimit is RLIMIT_NOFILE of
