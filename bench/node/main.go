@@ -54,10 +54,10 @@ type lab struct {
 	time   time.Duration // of each run; 0: the section's own
 }
 
-//go:embed fleet.c
+//go:embed fleet/fleet.c
 var fleetSource []byte
 
-//go:embed storm.h
+//go:embed fleet/storm.h
 var stormSource []byte
 
 func main() {

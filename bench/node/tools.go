@@ -92,6 +92,9 @@ func (p *proc) end() (err error) {
 	})
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
+		if st, ok := exit.Sys().(syscall.WaitStatus); ok && st.Signal() == syscall.SIGTERM {
+			return nil // as it was told
+		}
 		err = fmt.Errorf("%s: %w: %s", p.cmd.Args[0], err, p.said())
 	}
 	return err
