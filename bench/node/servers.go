@@ -20,19 +20,21 @@ type server struct {
 	load func() (requests float64, err error)
 }
 
+// served is one way to run it.
+type served struct {
+	name      string
+	extra     int // descriptors of a process beside the server
+	args      []string
+	watched   bool
+	cpu, self []float64
+}
+
 const beyond = 950 // descriptors of a process in the container that make the agent look closer at it
 
 // serve measures the CPU time of a server for each request: with nothing, with nothing again, with the agent at step 0 and at step 1.
 // One server lives through all of them, so that only what watches it differs.
 func (l *lab) serve(s *server) error {
-	type result struct {
-		name      string
-		extra     int // descriptors of a process beside the server
-		args      []string
-		watched   bool
-		cpu, self []float64
-	}
-	ways := []*result{
+	ways := []*served{
 		{name: "nothing"},
 		{name: "nothing, again"},
 		{name: "descry agent, step 0", watched: true, args: []string{"--no-syscalls"}},
@@ -40,45 +42,7 @@ func (l *lab) serve(s *server) error {
 	}
 	for round := range l.rounds {
 		for i := range ways {
-			w := ways[(i+round)%len(ways)]
-			fleet, _, err := l.play(append([]string{"run", fmt.Sprint(w.extra)}, s.argv...)...)
-			if err != nil {
-				return err
-			}
-			if err := dial(s.port); err != nil {
-				return fmt.Errorf("%s: %w: %w", s.argv[0], err, fleet.end())
-			}
-			var agent *proc
-			if w.watched {
-				if agent, err = l.agent(w.args...); err != nil {
-					return err
-				}
-				time.Sleep(3 * time.Second)
-				if err := stepIs(agent, w.extra > 0); err != nil {
-					return err
-				}
-			}
-			if _, err := s.load(); err != nil { // warm
-				return err
-			}
-			server := l.members(filepath.Base(s.argv[0]))
-			before, from := cpuOf(server), time.Now()
-			var own time.Duration
-			if agent != nil {
-				own = scheduled(agent.pid())
-			}
-			n, err := s.load()
-			if err != nil {
-				return err
-			}
-			w.cpu = append(w.cpu, float64((cpuOf(server)-before).Nanoseconds())/1e3/n)
-			if agent != nil {
-				w.self = append(w.self, 100*(scheduled(agent.pid())-own).Seconds()/time.Since(from).Seconds())
-				if err := agent.end(); err != nil {
-					return err
-				}
-			}
-			if err := fleet.end(); err != nil {
+			if err := l.serveOnce(s, ways[(i+round)%len(ways)]); err != nil {
 				return err
 			}
 		}
@@ -92,6 +56,50 @@ func (l *lab) serve(s *server) error {
 	}
 	fmt.Printf("\n%d runs each way, alternating; \"nothing\" is the median of both its rows.\n", l.rounds)
 	return nil
+}
+
+// serveOnce measures one way.
+func (l *lab) serveOnce(s *server, w *served) error {
+	fleet, _, err := l.play(append([]string{"run", fmt.Sprint(w.extra)}, s.argv...)...)
+	if err != nil {
+		return err
+	}
+	defer fleet.end()
+	if err := dial(s.port); err != nil {
+		return fmt.Errorf("%s: %w", s.argv[0], err)
+	}
+	var agent *proc
+	if w.watched {
+		if agent, err = l.agent(w.args...); err != nil {
+			return err
+		}
+		defer agent.end()
+		time.Sleep(3 * time.Second)
+		if err := stepIs(agent, w.extra > 0); err != nil {
+			return err
+		}
+	}
+	if _, err := s.load(); err != nil { // warm
+		return err
+	}
+	server := l.members(filepath.Base(s.argv[0]))
+	before, from := cpuOf(server), time.Now()
+	var own time.Duration
+	if agent != nil {
+		own = scheduled(agent.pid())
+	}
+	n, err := s.load()
+	if err != nil {
+		return err
+	}
+	w.cpu = append(w.cpu, float64((cpuOf(server)-before).Nanoseconds())/1e3/n)
+	if agent != nil {
+		w.self = append(w.self, 100*(scheduled(agent.pid())-own).Seconds()/time.Since(from).Seconds())
+		if err := agent.end(); err != nil {
+			return err
+		}
+	}
+	return fleet.end()
 }
 
 // stepIs checks that the agent looks closer at the container, or does not, where it tells.

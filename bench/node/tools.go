@@ -77,13 +77,13 @@ func (p *proc) end() (err error) {
 		if p.stop != nil {
 			close(p.stop)
 		}
+		late := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
 		p.in.Close()
 		if p.out == nil {
 			p.cmd.Process.Signal(syscall.SIGTERM)
 		} else {
 			io.Copy(io.Discard, p.out)
 		}
-		late := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
 		err = p.cmd.Wait()
 		late.Stop()
 		startedMu.Lock()

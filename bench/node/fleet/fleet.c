@@ -1,8 +1,8 @@
 /*
  * The containers that are measured: cgroups with 64 hex digits for a name below a scope of their own,
  * and processes in them that cost next to nothing. Everything ends with this program, however it ends:
- * each process asks the kernel to be killed with its parent, and a reaper removes the cgroups. It ends
- * when its standard input does.
+ * it ends when its standard input does, and
+ * where it is killed itself the kernel kills its children.
  *
  *   fleet hold SCOPE CONTAINERS PROCESSES DESCRIPTORS ACTIVE   ACTIVE: of 1,000 processes, change something each second
  *   fleet churn SCOPE RATE LIFE-MS                             RATE containers a second, of three processes each
@@ -373,23 +373,35 @@ static void lives(int rate, long life, int seconds, int told)
 
 #include "storm.h"
 
+/* take_down ends what is in the containers, removes them, and gives up after half a minute. */
 static void take_down(void)
 {
-	for (int i = 0; i < MAX; i++)
-		if (all[i].main > 0)
-			kill(all[i].main, SIGKILL); /* its children end with it */
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-		;
-	for (int tries = 0; tries < 500; tries++) {
-		int left = 0;
+	int left = 1;
 
-		for (int i = 0; i < MAX; i++)
-			left += all[i].id[0] && !removed(&all[i]);
-		if (!left && (!rmdir(scope) || errno == ENOENT))
-			return;
+	for (int tries = 0; left && tries < 3000; tries++) {
+		left = 0;
+		for (int i = 0; i < MAX; i++) {
+			char path[4096];
+			FILE *f;
+			int pid;
+
+			if (!all[i].id[0] || removed(&all[i]))
+				continue;
+			left++;
+			path_of(path, sizeof path - 16, all[i].id);
+			strcat(path, "/cgroup.procs");
+			f = fopen(path, "re");
+			while (f && fscanf(f, "%d", &pid) == 1)
+				kill(pid, SIGKILL);
+			if (f)
+				fclose(f);
+		}
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
 		nap(10000);
 	}
-	fprintf(stderr, "fleet: %s could not be removed\n", scope);
+	if (left)
+		fprintf(stderr, "fleet: %d containers below %s could not be removed\n", left, scope);
 }
 
 static void on_stop(int s) { stop = s; }
@@ -415,8 +427,6 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &stopping, NULL);
 	setrlimit(RLIMIT_NOFILE, &files);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (mkdir(scope, 0755) && errno != EEXIST)
-		die("make %s", scope);
 	n = atoi(argv[3]);
 	if (!strcmp(argv[1], "hold") && argc == 7 && n > 0 && n <= MAX) {
 		int processes = atoi(argv[4]) / n, fds = atoi(argv[5]) / (processes * n), active = atoi(argv[6]);
