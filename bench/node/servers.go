@@ -108,7 +108,7 @@ func stepIs(agent *proc, closer bool) error {
 	if err != nil {
 		return fmt.Errorf("ask the agent: %w: %s", err, agent.said())
 	}
-	n := sum(m, "descry_agent_closer")
+	n := sum(m, "descry_agent_ladder_closer")
 	if (n > 0) != closer {
 		fmt.Printf("(the agent looks closer at %.0f containers)\n", n)
 	}

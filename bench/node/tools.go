@@ -30,7 +30,7 @@ type proc struct {
 }
 
 var (
-	started   = map[*proc]bool{}
+	started   = map[*proc]bool{} // nil: nothing may be started any more
 	startedMu sync.Mutex
 )
 
@@ -54,12 +54,15 @@ func (l *lab) run(piped bool, name string, args ...string) (*proc, error) {
 		}
 		p.out = bufio.NewReader(out)
 	}
+	startedMu.Lock()
+	defer startedMu.Unlock()
+	if started == nil {
+		return nil, errors.New("it was interrupted")
+	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	startedMu.Lock()
 	started[p] = true
-	startedMu.Unlock()
 	return p, nil
 }
 
@@ -106,6 +109,7 @@ func endAll() {
 	for p := range started {
 		all = append(all, p)
 	}
+	started = nil
 	startedMu.Unlock()
 	for _, p := range all {
 		p.end()
