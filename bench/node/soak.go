@@ -71,7 +71,7 @@ func (l *lab) look(agent *proc, from, at time.Time, own time.Duration) (time.Dur
 		cpu = fmt.Sprintf("%.1f", 100*(used-own).Seconds()/now.Sub(at).Seconds())
 	}
 	fmt.Printf("| %.1f | %.1f | %.1f | %.1f | %d | %s | %.0f | %s | %.0f | %d, %.1f | %d | %s | %s |\n", now.Sub(from).Minutes(), memory(agent.pid(), "VmRSS"), memory(agent.pid(), "VmHWM"),
-		sum(m, "go_memstats_heap_inuse_bytes")/(1<<20), openFDs(agent.pid()), field(agent.pid(), "Threads"), sum(m, "go_goroutines"),
+		sum(m, "go_memstats_heap_alloc_bytes")/(1<<20), openFDs(agent.pid()), field(agent.pid(), "Threads"), sum(m, "go_goroutines"),
 		strings.Join(names, ", "), sum(m, "descry_agent_subjects"), files, bytes, len(cases), cpu, load())
 	return used, now
 }

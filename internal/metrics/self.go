@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"sync"
@@ -19,6 +20,7 @@ type self struct {
 	resident     int64
 	open, limit  int64
 	goroutines   int64
+	heap         int64
 	startSeconds float64
 }
 
@@ -43,6 +45,10 @@ func readSelf() self {
 		s.limit = int64(lim.Cur)
 	}
 	s.goroutines = int64(runtime.NumGoroutine())
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	if metrics.Read(heap); heap[0].Value.Kind() == metrics.KindUint64 {
+		s.heap = int64(heap[0].Value.Uint64())
+	}
 	s.startSeconds = started()
 	return s
 }
@@ -78,6 +84,7 @@ var selfFamilies = []struct {
 	{Family{Name: "process_max_fds", Type: Gauge, Help: "Soft limit of the agent's file descriptors."}, func(s *self) float64 { return float64(s.limit) }},
 	{Family{Name: "process_start_time_seconds", Type: Gauge, Unit: "seconds", Help: "Unix time at which the agent was started."}, func(s *self) float64 { return s.startSeconds }},
 	{Family{Name: "go_goroutines", Type: Gauge, Help: "Goroutines of the agent."}, func(s *self) float64 { return float64(s.goroutines) }},
+	{Family{Name: "go_memstats_heap_alloc_bytes", Type: Gauge, Unit: "bytes", Help: "Objects on the heap, the dead that were not collected yet among them."}, func(s *self) float64 { return float64(s.heap) }},
 }
 
 func (s *self) write(p *page) {
