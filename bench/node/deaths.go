@@ -31,9 +31,6 @@ func deaths(l *lab) error {
 	const rate = 50
 	during := l.lasts(time.Minute)
 	cases := filepath.Join(l.dir, "cases")
-	if err := os.MkdirAll(cases, 0o700); err != nil {
-		return err
-	}
 	came, err := watchCases(cases)
 	if err != nil {
 		return err
@@ -134,6 +131,9 @@ type caseWatch struct {
 }
 
 func watchCases(dir string) (*caseWatch, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, err
