@@ -431,7 +431,7 @@ func TestHeadroomIsSilent(t *testing.T) {
 }
 
 func TestNotAgainSoon(t *testing.T) {
-	w := warning{endedAt: 100 * second, open: 900}
+	w := warning{endedAt: 100 * second, value: 900}
 	for _, c := range []struct {
 		at, open int64
 		want     bool
