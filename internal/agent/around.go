@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/sample"
 )
 
@@ -55,6 +56,7 @@ func socketsEvery(took time.Duration) time.Duration {
 // lookAround takes how things are before the command runs.
 func (f *flight) lookAround() {
 	f.around.nets = map[uint64]*network{}
+	f.around.machine.files = newBound(forecast.LimitFileMax)
 	f.around.pids = []int32{f.pid}
 	f.openNetworks()
 }
@@ -198,6 +200,7 @@ type machine struct {
 	near      [3]int64 // tenths of a limit, where it was near
 	available int64
 	missing   string // why there is nothing
+	files     *bound // forecast of open files
 }
 
 const nearLimit = 7 // tenths
@@ -209,6 +212,9 @@ func (f *flight) readMachine(last bool) {
 	if err != nil {
 		f.around.machine.missing = err.Error()
 		return
+	}
+	if e, ok := f.around.machine.files.add(bootNanos(), d.Files, d.FilesMax); ok && !last {
+		f.warn(f.pid, 0, &e)
 	}
 	if d.Last = last; f.around.machine.worth(d) || last {
 		f.observe(now(evidence.SourceSample, f.pid, d))

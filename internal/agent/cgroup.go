@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/sample"
 )
 
@@ -18,8 +19,9 @@ type groups struct {
 }
 
 type groupSeen struct {
-	pid  int32 // of a process of it
-	told *evidence.Cgroup
+	pid     int32 // of a process of it
+	told    *evidence.Cgroup
+	outlook groupOutlook
 }
 
 // sweep finds the cgroup of a process.
@@ -46,13 +48,17 @@ func (g *groups) sweep(pid int32) {
 	s.pid = pid
 }
 
-// tell tells of all of them, or of those alone that are much unlike the last time.
-func (g *groups) tell(all bool, tell func(*evidence.Observation)) {
+// tell tells of all of them, or of those alone that are much unlike the last time. warn gets what their
+// forecasts say; nil: it is too late for any.
+func (g *groups) tell(all bool, tell func(*evidence.Observation), warn func(pid int32, softLimit int64, e *forecast.Event)) {
 	for _, p := range g.order {
 		s := g.last[p]
 		d := p.Read()
 		if d.Version == 0 && d.PidsMax == 0 {
 			continue // gone
+		}
+		if warn != nil {
+			s.outlook.add(bootNanos(), d, func(e forecast.Event) { warn(s.pid, 0, &e) })
 		}
 		if all || s.told == nil || changed(s.told, d) {
 			s.told = d

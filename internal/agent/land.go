@@ -32,7 +32,7 @@ func (f *flight) land(res run.Result) {
 		f.late = !f.set.Flush(flushTime)
 		f.set.Counts(f.observe)
 	}
-	f.groups.tell(true, f.observe)
+	f.groups.tell(true, f.observe, nil)
 	f.waitCores()
 	f.lastSurroundings()
 	f.readOutput()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
-	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/output"
 	"github.com/descry-dev/descry/internal/probe"
 	"github.com/descry-dev/descry/internal/recorder"
@@ -44,19 +43,20 @@ type flight struct {
 	saying  sync.Mutex // lines on stderr stay whole
 
 	// Written by the sweeper alone until the command has ended.
-	forecasts  map[int32]*outlook
-	batch      []*evidence.Observation
-	garbled    int64
-	binary     bool // stdout is no text from its first byte on
-	turned     bool // text turned to garbage
-	outputLost int64
-	streams    [2]*output.Stream
-	base       [2]int64 // offset in the stream of the first byte that the judge has seen
-	judged     [2]int64 // bytes that it has seen
-	torn       tornLines
-	stalled    [2]int64 // longest, nanoseconds
-	around     around
-	blame      blame
+	forecasts   map[int32]*outlook
+	mappingsMax int64 // vm.max_map_count, 0: not read yet
+	batch       []*evidence.Observation
+	garbled     int64
+	binary      bool // stdout is no text from its first byte on
+	turned      bool // text turned to garbage
+	outputLost  int64
+	streams     [2]*output.Stream
+	base        [2]int64 // offset in the stream of the first byte that the judge has seen
+	judged      [2]int64 // bytes that it has seen
+	torn        tornLines
+	stalled     [2]int64 // longest, nanoseconds
+	around      around
+	blame       blame
 
 	firstGarbage []evidence.FirstGarbage
 }
@@ -108,7 +108,7 @@ func (f *flight) attach(cmd *run.Command, leaf *run.Leaf, noLeaf string) {
 		f.say("%s", f.whatIsUnseen())
 	}
 	f.begin()
-	f.groups.tell(true, f.observe)
+	f.groups.tell(true, f.observe, f.warn)
 	if f.set != nil {
 		go f.set.Run(f.observe)
 	}
@@ -222,7 +222,7 @@ func (f *flight) sweep() {
 				f.swept1(o)
 			}
 			f.set.Counts(f.observe)
-			f.groups.tell(false, f.observe)
+			f.groups.tell(false, f.observe, f.warn)
 			return
 		} else if !errors.Is(err, probe.ErrNotSupported) {
 			f.observe(now(evidence.SourceSample, f.pid, &evidence.Lost{By: "sample", Count: 1, Why: err.Error()}))
@@ -239,7 +239,7 @@ func (f *flight) sweep() {
 		}
 		f.swept1(o)
 	}
-	f.groups.tell(false, f.observe)
+	f.groups.tell(false, f.observe, f.warn)
 }
 
 // swept1 takes one process of a sweep: records it, forecasts it, and keeps its maps for stacks.
@@ -260,38 +260,6 @@ func (f *flight) swept1(o *evidence.Observation) {
 	f.groups.sweep(o.PID)
 	f.observe(o)
 	f.forecast(o, p, w)
-}
-
-// outlook is the forecast of one process.
-type outlook struct {
-	tracker forecast.Tracker
-	warner  forecast.Warner
-}
-
-// forecast prints and records when a limit comes near, and when that is over.
-func (f *flight) forecast(o *evidence.Observation, p *evidence.Process, w *outlook) {
-	w.tracker.Add(o.BootNanos, p.Open, p.Highest, p.SoftLimit, p.SelectCalls)
-	for {
-		e, ok := w.warner.Check(&w.tracker)
-		if !ok {
-			return
-		}
-		h := e.Headroom
-		if e.Kind != forecast.Withdrawn {
-			if t, err := f.table(int(o.PID)); err == nil {
-				h.Group = t.Dominant()
-			}
-			f.observe(now(evidence.SourceSample, o.PID, &h))
-		}
-		if f.cfg.Quiet {
-			continue
-		}
-		if e.Kind == forecast.Withdrawn {
-			f.line(report.Withdrawn(&h))
-		} else {
-			f.line(report.Warning(&h, p.SoftLimit))
-		}
-	}
 }
 
 // table is the descriptor table of a live process.
@@ -321,19 +289,6 @@ func (s *seen) first(pid int32) bool {
 	}
 	s.pid[pid] = true
 	return true
-}
-
-// exhaustion is the shortest time until a limit is reached by the forecasts, 0 where there is none.
-func (f *flight) exhaustion() time.Duration {
-	var least time.Duration
-	for _, w := range f.forecasts {
-		if h, ok := w.tracker.Headroom(); ok && h.Seconds > 0 {
-			if d := time.Duration(h.Seconds * float64(time.Second)); least == 0 || d < least {
-				least = d
-			}
-		}
-	}
-	return least
 }
 
 // foreignContainer is the container of a process that is in another one than the command, "" where it is

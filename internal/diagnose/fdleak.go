@@ -26,7 +26,9 @@ func ruleFDLeak(v *View) *evidence.Finding {
 	at := -1
 	var h *evidence.Headroom
 	for i, x := range of[*evidence.Headroom](v) {
-		at, h = i, x
+		if x.Limit == "nofile" || x.Limit == "fd_setsize" { // others are of tasks, memory and the like
+			at, h = i, x
+		}
 	}
 	if h == nil || h.PerSecond <= 0 {
 		return nil

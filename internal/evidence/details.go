@@ -478,6 +478,8 @@ type Process struct {
 	Parent     int32 `json:"parent,omitzero"`     // process; 0: outside descry's pid namespace, or not told
 	Outside    bool  `json:"outside,omitzero"`    // as of Exec
 	StartNanos int64 `json:"startNanos,omitzero"` // CLOCK_BOOTTIME; 0: not told
+
+	Mappings int64 `json:"mappings,omitzero"` // vm.max_map_count bounds them; 0: not known
 }
 
 // BlockedWrite is a thread that waits in a write.
@@ -541,8 +543,8 @@ type Holder struct {
 
 // Headroom is a forecast: when a limit is reached at the present rate.
 type Headroom struct {
-	Limit       string         `json:"limit"` // "nofile", "fd_setsize"
-	Open        int64          `json:"open"`  // descriptors; for fd_setsize the highest number
+	Limit       string         `json:"limit"` // "nofile", "fd_setsize", "pids.max", "memory.max", "vm.max_map_count", "fs.file-max"
+	Open        int64          `json:"open"`  // descriptors; for fd_setsize the highest number; of another limit what it bounds
 	Max         int64          `json:"max"`
 	PerSecond   float64        `json:"perSecond"`
 	Seconds     float64        `json:"seconds"` // until Max, at PerSecond

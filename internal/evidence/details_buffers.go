@@ -247,6 +247,9 @@ type Machine struct {
 	SwapFree     int64          `json:"swapFree,omitzero"`     // bytes
 	Last         bool           `json:"last,omitzero"`         // read after the main process ended
 	Unknown      jsontext.Value `json:",embed"`
+
+	Files    int64 `json:"files,omitzero"`    // open files of all processes
+	FilesMax int64 `json:"filesMax,omitzero"` // fs.file-max
 }
 
 // Kind is KindMachine.
@@ -270,4 +273,6 @@ func (d *Machine) walk(c *codec) {
 	c.i64(&d.SwapFree)
 	c.flag(&d.Last)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.i64(&d.Files)
+	c.i64(&d.FilesMax)
 }

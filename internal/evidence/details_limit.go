@@ -122,6 +122,8 @@ type Cgroup struct {
 	Pressure  float64        `json:"pressure,omitzero"`  // some avg10 of memory.pressure, percent
 	NodeKills int64          `json:"nodeKills,omitzero"` // oom_kill of /proc/vmstat: of the whole machine, since it started
 	Unknown   jsontext.Value `json:",embed"`
+
+	Held int64 `json:"held,omitzero"` // bytes of Current without page cache; 0: not read, as far below Max
 }
 
 // Kind is KindCgroup.
@@ -141,4 +143,5 @@ func (d *Cgroup) walk(c *codec) {
 	c.f64(&d.Pressure)
 	c.i64(&d.NodeKills)
 	c.bytes((*[]byte)(&d.Unknown))
+	c.i64(&d.Held)
 }

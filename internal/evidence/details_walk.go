@@ -293,6 +293,7 @@ func (d *Process) walk(c *codec) {
 	c.i32(&d.Parent)
 	c.flag(&d.Outside)
 	c.i64(&d.StartNanos)
+	c.i64(&d.Mappings)
 }
 
 // Kind is KindGarbled.

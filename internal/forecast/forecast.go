@@ -15,12 +15,12 @@ import (
 
 // The limits of a Headroom.
 const (
-	LimitNoFile    = "nofile"        // RLIMIT_NOFILE, soft
-	LimitFDSetSize = "fd_setsize"    // what an fd_set of select() holds
-	LimitPids      = "pids.max"      // tasks of a cgroup
-	LimitMemory    = "memory.max"    // memory of a cgroup without page cache, bytes
-	LimitMappings  = "max_map_count" // mappings of a process
-	LimitFileMax   = "file-max"      // open files of the machine
+	LimitNoFile    = "nofile"               // RLIMIT_NOFILE, soft
+	LimitFDSetSize = "fd_setsize"           // what an fd_set of select() holds
+	LimitPids      = evidence.LimitPids     // tasks of a cgroup
+	LimitMemory    = "memory.max"           // memory of a cgroup without page cache, bytes
+	LimitMappings  = evidence.LimitMappings // mappings of a process
+	LimitFileMax   = "fs.file-max"          // open files of the machine
 )
 
 // FDSetSize is the first descriptor number that an fd_set does not hold.

@@ -36,18 +36,28 @@ type view struct {
 // of all.
 func (h *history) judge(g *Gauge) {
 	h.grows, h.due = false, false
-	low, high, shares := math.Inf(1), 0.0, 0.0
+	var all [scales]view
+	n, finest := 0, -1
 	for i := scales - 1; i >= 0; i-- {
 		v, ok := h.view(i, g)
 		if !ok {
 			continue
 		}
-		if !h.grows && h.beenHigher(i, float32(g.now)) {
+		if n == 0 && h.beenHigher(i, float32(g.now)) {
 			continue // it was there before and came back: a tooth
+		}
+		all[n], finest = v, n
+		n++
+	}
+	low, high, shares := math.Inf(1), 0.0, 0.0
+	for i := range n {
+		v := &all[i]
+		if v.slows(&all[finest], g) {
+			continue
 		}
 		low, high = min(low, v.low), max(high, v.high)
 		if share := v.rise / v.left; !h.grows || v.rise >= v.left || share > shares {
-			h.best, shares = v, share
+			h.best, shares = *v, share
 		}
 		h.grows = true
 		h.due = h.due || v.due(g)
@@ -55,6 +65,16 @@ func (h *history) judge(g *Gauge) {
 	if h.grows {
 		h.best.low, h.best.high = min(low, h.best.seconds), max(high, h.best.seconds)
 	}
+}
+
+// slows says whether growth is slower of late, as now tells, by so much that it ends below the limit.
+func (v *view) slows(now *view, g *Gauge) bool {
+	if now == v || now.slope > 0.8*v.slope || v.span <= now.span {
+		return false
+	}
+	brake := (v.slope - now.slope) / ((v.span - now.span) / 2) // from one middle to the other
+	rate := max(0, now.slope-brake*now.span/2)
+	return float64(g.now)+1.2*rate*rate/(2*brake) < float64(g.limit)
 }
 
 // view is what one scale says.

@@ -131,17 +131,15 @@ func (v *view) due(g *Gauge) bool {
 	case v.span >= 2*3600:
 		return usage >= 0.5
 	case v.span >= 1800:
-		return usage >= 0.6
-	case v.rise < v.left:
+		return usage >= 0.7
+	case v.rise < v.left || usage < 0.85:
 		return false
 	case v.span >= 300:
-		return usage >= 0.8
+		return true
 	case !k.quick || v.rise < 2*v.left:
 		return false
-	case v.span >= 150:
-		return usage >= 0.8
 	case v.span >= 30:
-		return usage >= 0.85
+		return true
 	}
 	// As long as another sample comes before the end, wait for it.
 	return usage >= k.near && v.rise >= 3*v.left || v.seconds < 1.5*float64(g.interval)/1e9

@@ -158,6 +158,13 @@ func sinceOpened(c *evidence.Case) string {
 // Warning is the one line on standard error while a program runs. softLimit is RLIMIT_NOFILE of
 // the process, 0 where not known.
 func Warning(h *evidence.Headroom, softLimit int64) string {
+	if what, ok := bounded[h.Limit]; ok {
+		s := "descry: " + what.grow(h)
+		if h.Seconds > 0 {
+			return s + ": full in about " + about(h.Seconds)
+		}
+		return s + ": full"
+	}
 	s := fmt.Sprintf("descry: descriptors grow %s, %d of %d", rate(h.PerSecond), h.Open, h.Max)
 	if h.Limit == "fd_setsize" {
 		s = fmt.Sprintf("descry: descriptors grow %s, %d", rate(h.PerSecond), h.Open)
@@ -185,10 +192,42 @@ func Warning(h *evidence.Headroom, softLimit int64) string {
 
 // Withdrawn is the line that takes a warning back.
 func Withdrawn(h *evidence.Headroom) string {
+	if what, ok := bounded[h.Limit]; ok {
+		return fmt.Sprintf("descry: %s no longer %s: %s of %s", what.name, what.verb, what.value(h.Open), what.value(h.Max))
+	}
 	if h.Limit == "fd_setsize" {
 		return fmt.Sprintf("descry: descriptors no longer grow: highest %d; select() overflows at %d", h.Open, h.Max)
 	}
 	return fmt.Sprintf("descry: descriptors no longer grow: %d of %d", h.Open, h.Max)
+}
+
+// bounded are the limits of a forecast that are not of descriptors, by what they bound.
+var bounded = map[string]boundedBy{
+	evidence.LimitPids:     {"its cgroup's tasks", "grow", false},
+	"memory.max":           {"its cgroup's memory", "grows", true},
+	evidence.LimitMappings: {"its mappings", "grow", false},
+	"fs.file-max":          {"open files of the machine", "grow", false},
+}
+
+type boundedBy struct {
+	name, verb string
+	bytes      bool
+}
+
+func (b boundedBy) value(n int64) string {
+	if b.bytes {
+		return bytesOf(n)
+	}
+	return fmt.Sprint(n)
+}
+
+// grow is "its cgroup's tasks grow 0.2/s, 250 of 300".
+func (b boundedBy) grow(h *evidence.Headroom) string {
+	by := rate(h.PerSecond)
+	if b.bytes {
+		by = bytesOf(int64(min(max(h.PerSecond, 0), 1e18))) + "/s"
+	}
+	return fmt.Sprintf("%s %s %s, %s of %s", b.name, b.verb, by, b.value(h.Open), b.value(h.Max))
 }
 
 // Safe makes foreign text fit for a terminal, on one line: control characters and what else does

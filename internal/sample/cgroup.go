@@ -239,6 +239,7 @@ func (p *CgroupPlace) readMemory(d *evidence.Cgroup) {
 	if p.memory.version == 1 {
 		names = [...]string{"memory.limit_in_bytes", "memory.usage_in_bytes", "memory.max_usage_in_bytes"}
 	}
+	tightest := ""
 	for i, path := range levels(p.inMemory) {
 		dir := filepath.Join(p.memory.at, path)
 		max, ok := cgroupLimit(filepath.Join(dir, names[0]))
@@ -252,6 +253,7 @@ func (p *CgroupPlace) readMemory(d *evidence.Cgroup) {
 			continue
 		}
 		d.LimitPath, d.Max, d.Current = bounded(path), max, now
+		tightest = dir
 		d.Peak = cgroupNumber(filepath.Join(dir, names[2]))
 		if p.memory.version == 1 {
 			d.Hits = cgroupNumber(filepath.Join(dir, "memory.failcnt"))
@@ -270,6 +272,26 @@ func (p *CgroupPlace) readMemory(d *evidence.Cgroup) {
 	if d.Max < 0 {
 		d.LimitPath = ""
 	}
+	if d.Max > 0 && d.Current > d.Max/heldFrom {
+		d.Held = held(filepath.Join(tightest, "memory.stat"), p.memory.version, d.Current)
+	}
+}
+
+// heldFrom is the part of the limit from which on memory.stat is read: the kernel sums it up for each
+// reader.
+const heldFrom = 4
+
+// held is what a cgroup uses without page cache: the kernel takes that back before it kills.
+func held(name string, version int, current int64) int64 {
+	m := keyed(name)
+	if m == nil {
+		return 0
+	}
+	prefix := ""
+	if version == 1 {
+		prefix = "total_" // with the cgroups below
+	}
+	return max(1, current-m[prefix+"active_file"]-m[prefix+"inactive_file"])
 }
 
 func bounded(s string) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
-// Machine reads what all of the machine has left: its memory, and that for sockets. root is where
+// Machine reads what all of the machine has left: its memory, that for sockets, and open files. root is where
 // /proc is mounted, "" for "/proc". What cannot be read is 0, as the limits are in a network
 // namespace other than the machine's own; it is an error when nothing can.
 func Machine(root string) (*evidence.Machine, error) {
@@ -32,6 +32,10 @@ func Machine(root string) (*evidence.Machine, error) {
 	read("sys/net/ipv4/tcp_mem", func(b []byte, m *evidence.Machine) { m.TCPMemLimits = three(b) })
 	read("sys/net/ipv4/udp_mem", func(b []byte, m *evidence.Machine) { m.UDPMemLimits = three(b) })
 	read("sys/net/ipv4/tcp_max_orphans", func(b []byte, m *evidence.Machine) { m.MaxOrphans = count(bytes.TrimSpace(b)) })
+	read("sys/fs/file-nr", func(b []byte, m *evidence.Machine) {
+		n := three(b)
+		m.Files, m.FilesMax = n[0]-n[1], n[2]
+	})
 	read("meminfo", parseMeminfo)
 	if m.MemTotal == 0 && m.TCPMem == 0 && m.Sockets == 0 {
 		return nil, fmt.Errorf("read the machine's memory: %w", errors.Join(append(errs, errors.New("there are no figures"))...))
