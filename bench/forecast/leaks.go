@@ -1,6 +1,10 @@
 package main
 
-import "github.com/descry-dev/descry/bench/forecast/trace"
+import (
+	"strings"
+
+	"github.com/descry-dev/descry/bench/forecast/trace"
+)
 
 // leaks are programs with a bug. All are the kinds of bugs that real ones had; none counts to its end.
 var leaks = []program{
@@ -56,4 +60,20 @@ var leaks = []program{
 	{name: "leak-2", kind: trace.Leak, what: "perl, 2 a second", version: "perl -v | sed -n 2p", minutes: 12, server: `exec perl $W/worker.pl 2 1`},
 	{name: "leak-python-2", kind: trace.Leak, what: "python, exceptions are kept, 2 a second, under 10 to 100 connections", version: "python3 --version", minutes: 12,
 		server: py + `serve $PORT`, load: crowd + `-conns "random 10 100 40" -think 5 -hit "/report 2"`},
+	{name: "java-gc-half", kind: trace.Honest, what: "java, files left to the garbage collector, teeth of minutes and half of the limit", version: "java -version", nofile: 1024,
+		server: `exec java -Xmx120m -Xmn48m -XX:+UseSerialGC -cp $W Srv $PORT 1000`, load: crowd + `-conns "random 2 12 100" -think 3 -path /gc`},
+	{name: "java-gc-slow", kind: trace.Honest, what: "java, files left to the garbage collector, teeth of ten minutes", version: "java -version", nofile: 1024,
+		server: `exec java -Xmx120m -Xmn48m -XX:+UseSerialGC -cp $W Srv $PORT 1000`, load: crowd + `-conns "random 1 4 100" -think 3 -path /gc`},
+	{name: "nginx-ramps", kind: trace.Honest, what: "nginx, one worker, connections rise to 650 and fall again, each in six minutes", version: "nginx -v", files: map[string]string{"nginx.conf": strings.ReplaceAll(nginxConf, "worker_processes 2", "worker_processes 1")},
+		server: `exec nginx -p $DIR -c $DIR/nginx.conf`, load: crowd + `-conns "wave 20 650 720" -think 8 -stay 100 -path /`},
+	{name: "redis-steps", kind: trace.Honest, what: "redis, clients that come in steps and stay", version: "redis-server --version",
+		server: `exec redis-server --port $PORT --save ""`, load: `for n in 100 180 260 340 420 500 580 620 660; do nice $W/crowd.bin -for 400s -addr 127.0.0.1:$PORT -conns $n -think 8 -stay 1000 -raw PING; done`},
+	{name: "leak-node-slow", kind: trace.Leak, what: "node, leaves 8 to 32 files open each two minutes, limit 400", version: "node --version", nofile: 400,
+		server: `exec node $W/srv.js $PORT`, load: crowd + `-conns "random 5 60 70" -think 5 -path /slow -hit "/export 0.01,/ok 2"`},
+	{name: "leak-go-late", kind: trace.Leak, what: "a client in Go, sound for fifteen minutes, then it forgets bodies, 0.9 a second", version: "go version", only: "gosrv",
+		server: `$W/gosrv.bin backend 127.0.0.1:$PORT3 127.0.0.1:$PORT2 & exec $W/gosrv.bin client 127.0.0.1:$PORT 127.0.0.1:$PORT2`,
+		load:   `(sleep 900; exec nice $W/crowd.bin -for 3600s -addr 127.0.0.1:$PORT -conns 0 -hit "/ask?what=/fail 0.9") & ` + crowd + `-conns "random 5 80 60" -think 4 -path "/ask?what=/slow"`},
+	{name: "leak-python-hour", kind: trace.Leak, what: "python, exceptions are kept, 0.25 a second, limit 700", version: "python3 --version", nofile: 700,
+		server: py + `serve $PORT`, load: crowd + `-conns "random 2 60 60" -think 5 -hit "/report 0.25"`},
+	{name: "leak-perl-bursts", kind: trace.Leak, what: "perl, forty at a time, 0.45 a second", version: "perl -v | sed -n 2p", server: `exec perl $W/worker.pl 0.45 40`},
 }

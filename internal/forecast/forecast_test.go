@@ -77,7 +77,7 @@ func TestLeaks(t *testing.T) {
 		"2000 a second":               {20000, 60, func(at float64) float64 { return 10 + 2000*at }, 0.5, 8, 2000, true},
 		"50 a second":                 {1024, hour, func(at float64) float64 { return 10 + 50*at }, 0.9, 10, 50, true},
 		"5 a second, noisy":           {1024, hour, func(at float64) float64 { return 30 + 5*at + noise(r, 8) }, 20, 100, 5, false},
-		"1 a second":                  {1024, hour, func(at float64) float64 { return 10 + at }, 5 * minute, 9 * minute, 1, false},
+		"1 a second":                  {1024, hour, func(at float64) float64 { return 10 + at }, 3 * minute, 9 * minute, 1, false},
 		"half a second, noisy":        {4096, 3 * hour, func(at float64) float64 { return 100 + at/2 + noise(r, 20) }, 40 * minute, 3 * hour, 0.5, false},
 		"one a minute":                {1024, 24 * hour, func(at float64) float64 { return 10 + at/minute }, 55 * minute, 5 * hour, 1 / minute, false},
 		"one a minute, late, on load": {1024, 40 * hour, func(at float64) float64 {

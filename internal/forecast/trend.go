@@ -234,8 +234,9 @@ func (s *scale) stepped(k int, slope, rise float32) bool {
 	return false
 }
 
-// levelsOff says whether growth slows down so that it ends below limit: a program that warms up. The
-// later half's rate to the earlier half's, taken as the ratio of a geometric series, gives where.
+// levelsOff says whether growth slows down so that it ends below limit: a program that warms up, a load
+// that nears its height. The later half's rate to the earlier half's, taken as the ratio of a geometric
+// series, gives where; and so does the rate that falls as steadily as it did.
 func (s *scale) levelsOff(limit float64) bool {
 	k := 0
 	for k < int(s.n) && s.at(k).t < s.trend.from {
@@ -256,5 +257,11 @@ func (s *scale) levelsOff(limit float64) bool {
 	}
 	q := max(0, late/early)
 	rest := late * (t2 - t1) * q / (1 - q)
+	if late < 0.75*early {
+		half := (t2 - t0) / 2 // from the middle of one to that of the other
+		brake := (early - late) / half
+		rate := max(0, late-brake*half/2)
+		rest = min(rest, rate*rate/(2*brake))
+	}
 	return v2+1.2*rest < limit
 }

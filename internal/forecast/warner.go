@@ -132,14 +132,16 @@ func (v *view) due(g *Gauge) bool {
 		return usage >= 0.5
 	case v.span >= 1800:
 		return usage >= 0.7
-	case v.rise < v.left || usage < 0.85:
+	case v.rise < v.left:
 		return false
+	case v.span >= 600:
+		return usage >= 0.75
 	case v.span >= 300:
-		return true
+		return usage >= 0.85
 	case !k.quick || v.rise < 2*v.left:
 		return false
 	case v.span >= 30:
-		return true
+		return usage >= 0.85
 	}
 	// As long as another sample comes before the end, wait for it.
 	return usage >= k.near && v.rise >= 3*v.left || v.seconds < 1.5*float64(g.interval)/1e9
