@@ -19,15 +19,20 @@ require (
 )
 
 require (
-	github.com/klauspost/compress v1.20.3
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/ulikunitz/xz v0.5.17
 	golang.org/x/arch v0.32.0
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+	k8s.io/cri-api v0.37.2
 )
 
 require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
+	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
 
 tool github.com/cilium/ebpf/cmd/bpf2go
