@@ -177,11 +177,20 @@ type dockerContainer struct {
 }
 
 func (d *docker) inspect(ctx context.Context, id string) (Info, error) {
-	var c dockerContainer
-	if err := d.read(ctx, "/containers/"+url.PathEscape(id)+"/json", &c); err != nil {
+	body, err := d.get(ctx, "/containers/"+url.PathEscape(id)+"/json")
+	if err != nil {
 		return Info{}, err
 	}
-	return c.info(d.name), nil
+	defer body.Close()
+	return readDockerContainer(body, d.name)
+}
+
+func readDockerContainer(r io.Reader, runtime string) (Info, error) {
+	var c dockerContainer
+	if err := json.UnmarshalRead(io.LimitReader(r, maxMessage), &c, lenient); err != nil {
+		return Info{}, fmt.Errorf("read its answer: %w", err)
+	}
+	return c.info(runtime), nil
 }
 
 func (c *dockerContainer) info(runtime string) Info {
