@@ -28,6 +28,12 @@ type Part struct {
 // Time is when the runtime took the line, zero where the log does not tell.
 func (p *Part) Time() time.Time { return stampTime(p.stamp) }
 
+// Stamp is the time as the log has it, nil where it does not tell. It is not to be kept.
+func (p *Part) Stamp() []byte { return p.stamp }
+
+// StampTime is the time that a stamp tells, zero where it tells none.
+func StampTime(stamp []byte) time.Time { return stampTime(stamp) }
+
 // Loss is what was gone before it was read.
 type Loss struct {
 	Path   string

@@ -47,22 +47,27 @@ func (w *Watch) Take(p *Part) {
 	if s.name = ""; p.Form == CRI || p.Form == Docker {
 		s.name = [...]string{"stdout", "stderr"}[p.Stream]
 	}
-	pos := s.pos + int64(s.npend)
+	pos := s.given()
 	s.base = p.At - pos
 	s.add(place{pos, p.Offset, p.Line})
 	if p.Zeros > 0 {
 		seen := min(p.Zeros, zerosSeen)
 		s.starts.before(&s.lines, p.Offset, p.Line)
 		for left := seen; left > 0; left -= int64(len(someZeros)) {
-			spans, tears := s.Write(someZeros[:min(left, int64(len(someZeros)))])
+			zeros := someZeros[:min(left, int64(len(someZeros)))]
+			if p.Form != Raw { // between two lines
+				w.tellAll(s, s.judge.Write(nil, zeros), nil, pos)
+				continue
+			}
+			spans, tears := s.Write(zeros)
 			w.tellAll(s, spans, nil, pos)
 			w.tellTorn(s, tears)
 		}
 		if seen < p.Zeros {
-			s.holes = append(s.holes, hole{s.pos, p.Zeros - seen})
+			s.holes = append(s.holes, hole{s.given(), p.Zeros - seen})
 			s.base += p.Zeros - seen
 		}
-		s.add(place{s.pos, p.Offset + p.Zeros, p.Line})
+		s.add(place{s.given(), p.Offset + p.Zeros, p.Line})
 		return
 	}
 	s.starts.before(&s.lines, p.Offset, p.Line)
@@ -70,17 +75,29 @@ func (w *Watch) Take(p *Part) {
 	s.starts.after(&s.lines)
 	w.tellAll(s, spans, p.Text, pos)
 	w.tellTorn(s, tears)
-	if p.Form == Raw && s.pos > pos { // lines are counted where the next span may begin
-		at := s.pos
-		if s.piece {
-			at = s.start
-		}
-		if s.span.on {
-			at = s.span.start
-		}
-		if at >= pos {
-			s.add(place{at, p.Offset + at - pos, p.Line + int64(bytes.Count(p.Text[:at-pos], []byte("\n")))})
-		}
+	if p.Form == Raw && s.pos > pos {
+		s.addLines(p, pos)
+	}
+}
+
+// addLines counts lines where the next span may begin: text may belong to it that stands before what is none.
+func (s *watchedStream) addLines(p *Part, pos int64) {
+	at := s.pos
+	if s.piece {
+		at = s.start
+	}
+	if s.span.on {
+		at = s.span.start
+	}
+	from := max(pos, s.earliest())
+	if at < from {
+		return
+	}
+	line := p.Line + int64(bytes.Count(p.Text[:from-pos], []byte("\n")))
+	for n := 0; n >= 0; line++ {
+		s.add(place{from, p.Offset + from - pos, line})
+		n = bytes.IndexByte(p.Text[from-pos:at-pos], '\n')
+		from += int64(n + 1)
 	}
 }
 
@@ -97,7 +114,7 @@ func (w *Watch) tellAll(s *watchedStream, spans []Span, text []byte, pos int64) 
 
 func (w *Watch) tellTorn(s *watchedStream, tears []Torn) {
 	for _, t := range tears {
-		w.torn(FoundTorn{s.starts.place(t), s.name})
+		w.torn(FoundTorn{Torn: s.starts.place(t), Stream: s.name, Start: s.inStream(t.Offset)})
 	}
 }
 
@@ -108,7 +125,7 @@ func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growin
 	if again && growing {
 		return
 	}
-	at := s.of(start)
+	at, inStream := s.of(start), s.inStream(start)
 	if w.form == Raw && start >= pos && s.all[len(s.all)-1].at == pos {
 		at.line += int64(bytes.Count(text[:min(int64(len(text)), start-pos)], []byte("\n")))
 	}
@@ -127,7 +144,7 @@ func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growin
 		}
 	}
 	span.Offset = at.file
-	w.found(Found{span, at.line, s.name}, growing)
+	w.found(Found{span, at.line, s.name, inStream}, growing)
 }
 
 // Look tells garbage that has not ended yet.
@@ -172,13 +189,31 @@ func (w *Watch) Done(stream int) int64 {
 		if s.span.on {
 			at = s.span.start
 		}
-		for _, h := range s.holes {
-			if h.at > at {
-				at -= h.bytes
-			}
-		}
+		return s.inStream(at)
 	}
 	return s.base + at
+}
+
+// inStream is where in the stream an offset of the judge's lies.
+func (s *watchedStream) inStream(at int64) int64 {
+	from := s.base + at
+	for _, h := range s.holes {
+		if h.at > at {
+			from -= h.bytes
+		}
+	}
+	return from
+}
+
+// Lines counts lines that have ended, and those that are torn, where these are looked for.
+func (w *Watch) Lines() (lines, torn int64) {
+	for _, s := range w.streams {
+		if s != nil {
+			a, b := s.Count()
+			lines, torn = lines+a, torn+b
+		}
+	}
+	return lines, torn
 }
 
 // Foreign says which encodings the text is in that is no UTF-8, by stream.

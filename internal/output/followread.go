@@ -191,12 +191,10 @@ func (w *Follower) take(l *followed, f *file, text []byte, all bool) (n int) {
 		if k == 0 {
 			return n
 		}
-		e := entry{text: text[n : n+k]}
-		if !zeros {
-			e = payload(f.form, text[n:n+k], &w.scratch)
-		}
-		w.give(l, f, e, f.offset+int64(n), f.line, 0)
-		if !zeros {
+		if zeros {
+			w.give(l, f, entry{}, f.offset+int64(n), f.line, int64(k))
+		} else {
+			w.give(l, f, payload(f.form, text[n:n+k], &w.scratch), f.offset+int64(n), f.line, 0)
 			f.line++
 		}
 		n += k

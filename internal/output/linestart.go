@@ -4,6 +4,7 @@ package output
 type FoundTorn struct {
 	Torn          // Offset counts from the start of the file as Found's does, and Line is the file's
 	Stream string // "stdout" or "stderr" where the log's form tells, else ""
+	Start  int64  // of the line, in the stream, over all files of the log since it is followed; Watch alone tells it
 }
 
 // lineStarts remembers where in a file lines of a stream begin that may be torn.

@@ -12,6 +12,7 @@ type Found struct {
 	Span          // Offset counts from the start of the file, as it is unpacked; in Docker's form from the start of its line
 	Line   int64  // that it begins in, from 1
 	Stream string // "stdout" or "stderr" where the log's form tells, else ""
+	At     int64  // offset in the stream, over all files of the log since it is followed; Watch alone tells it
 }
 
 // Summary is what Check has read.
@@ -107,6 +108,9 @@ func (p *places) noteForeign() {
 	}
 }
 
+// given is how many bytes the judge was given.
+func (j *Judge) given() int64 { return j.pos + int64(j.npend) + int64(j.glanced) }
+
 // earliest is the offset before which no span can begin any more.
 func (j *Judge) earliest() int64 {
 	switch {
@@ -123,7 +127,7 @@ func (s *Summary) tell(p *places, spans []Span, stream string, found func(Found)
 		at := p.of(span.Offset)
 		span.Offset = at.file
 		s.Spans++
-		if err := found(Found{span, at.line, stream}); err != nil {
+		if err := found(Found{Span: span, Line: at.line, Stream: stream}); err != nil {
 			return err
 		}
 	}
@@ -134,7 +138,7 @@ func (s *Summary) tell(p *places, spans []Span, stream string, found func(Found)
 func (s *Summary) tellTorn(x *lineStarts, all []Torn, stream string, torn func(FoundTorn) error) error {
 	for _, t := range all {
 		s.Torn++
-		if err := torn(FoundTorn{x.place(t), stream}); err != nil {
+		if err := torn(FoundTorn{Torn: x.place(t), Stream: stream}); err != nil {
 			return err
 		}
 	}
@@ -176,7 +180,7 @@ func checkRaw(in io.Reader, s *Summary, found func(Found) error, torn func(Found
 	}
 	tell := func(spans []Span, tears []Torn) error {
 		for _, span := range spans {
-			if err := found(Found{span, where(span.Offset).line, ""}); err != nil {
+			if err := found(Found{Span: span, Line: where(span.Offset).line}); err != nil {
 				return err
 			}
 		}
@@ -231,7 +235,7 @@ func checkLines(in *bufio.Reader, s *Summary, found func(Found) error, torn func
 	take := func(e entry, zeros bool) error {
 		p := streams[e.stream]
 		file := s.Bytes + int64(e.skip)
-		p.add(place{p.pos + int64(p.npend), file, s.Lines + 1})
+		p.add(place{p.given(), file, s.Lines + 1})
 		p.starts.before(&p.lines, file, s.Lines+1)
 		var spans []Span
 		var tears []Torn
