@@ -3,12 +3,9 @@ package agent
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/ladder"
@@ -270,35 +267,14 @@ func (f *flight) blameFor(d *evidence.Garbled, i int, around window) bool {
 		d.Unseen = err.Error()
 		return true
 	}
-	type who struct {
-		pid, tid, fd int32
-		call         string
-	}
-	byWho := map[who]*evidence.Writer{}
-	threads := map[int32]bool{}
 	covered := int64(0)
 	for _, p := range pieces {
-		r := p.run
-		threads[r.TID] = true
-		k := who{r.PID, r.TID, r.FD, r.Call}
-		w := byWho[k]
-		if w == nil {
-			w = &evidence.Writer{PID: r.PID, TID: r.TID, Comm: r.Comm, Call: r.Call, FD: r.FD, Exact: true, BootNanos: r.BootNanos, Inode: f.blame.out[i].Inode}
-			byWho[k] = w
-		}
-		w.Bytes += p.to - p.from
-		w.Writes += r.Writes
-		w.Exact = w.Exact && p.exact
 		covered += p.to - p.from
-		if d.Writer == nil || w.Bytes > d.Writer.Bytes {
-			d.Writer = w
-		}
 	}
-	if d.Writer == nil {
+	if d.Writer, d.Others = mostOf(pieces); d.Writer == nil {
 		d.Unseen = "no write that was seen holds it; io_uring and other programs that have the pipe are not seen"
 		return false
 	}
-	d.Others = int64(len(threads) - 1)
 	f.complete(d, i, pieces)
 	return covered >= d.Length
 }
@@ -306,12 +282,7 @@ func (f *flight) blameFor(d *evidence.Garbled, i int, around window) bool {
 // complete adds to a writer what its descriptor is and was, and a stack of such a write.
 func (f *flight) complete(d *evidence.Garbled, i int, pieces []piece) {
 	w := d.Writer
-	if f.blame.out[i].Rdev != 0 {
-		w.FDKind = evidence.FDTTY
-		w.Path = fmt.Sprintf("/dev/pts/%d", unix.Minor(f.blame.out[i].Rdev))
-	} else {
-		w.FDKind, w.Path = evidence.FDPipe, fmt.Sprintf("pipe:[%d]", w.Inode)
-	}
+	named(w, f.blame.out[i])
 	b := &f.blame
 	b.guard <- struct{}{}
 	defer func() { <-b.guard }()

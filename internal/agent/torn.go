@@ -3,6 +3,7 @@ package agent
 import (
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/output"
+	"github.com/descry-dev/descry/internal/probe"
 )
 
 // tornMost is how many torn lines of a stream are told; all are counted.
@@ -52,11 +53,17 @@ func (f *flight) tornBy(d *evidence.Torn, i int, around window) bool {
 		d.Unseen = err.Error()
 		return true
 	}
+	return sides(d, pieces, f.blame.out[i])
+}
+
+// sides names the writers of both sides of a break, and says whether both are known.
+func sides(d *evidence.Torn, pieces []piece, out probe.Output) bool {
+	at := d.Offset + d.At
 	d.Before, d.After, d.BeforeWrite, d.AfterWrite = nil, nil, 0, 0
 	for _, p := range pieces {
 		r := p.run
 		if p.from < at && p.to >= at {
-			d.Before = f.writerOf(&p, i)
+			d.Before = writerOf(&p, out)
 			switch { // a write that goes on behind the break did not end there
 			case p.to > at:
 			case r.Writes == 1:
@@ -66,7 +73,7 @@ func (f *flight) tornBy(d *evidence.Torn, i int, around window) bool {
 			}
 		}
 		if p.from <= at && p.to > at {
-			d.After = f.writerOf(&p, i)
+			d.After = writerOf(&p, out)
 			switch {
 			case p.from < at:
 			case r.Writes == 1:
@@ -84,13 +91,13 @@ func (f *flight) tornBy(d *evidence.Torn, i int, around window) bool {
 }
 
 // writerOf is who wrote a piece.
-func (f *flight) writerOf(p *piece, i int) *evidence.Writer {
+func writerOf(p *piece, out probe.Output) *evidence.Writer {
 	r := p.run
 	w := &evidence.Writer{
-		PID: r.PID, TID: r.TID, Comm: r.Comm, Call: r.Call, FD: r.FD, FDKind: evidence.FDPipe, Inode: f.blame.out[i].Inode,
+		PID: r.PID, TID: r.TID, Comm: r.Comm, Call: r.Call, FD: r.FD, FDKind: evidence.FDPipe, Inode: out.Inode,
 		Bytes: p.to - p.from, Writes: r.Writes, Exact: p.exact, BootNanos: r.BootNanos,
 	}
-	if f.blame.out[i].Rdev != 0 {
+	if out.Rdev != 0 {
 		w.FDKind = evidence.FDTTY
 	}
 	return w

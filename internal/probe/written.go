@@ -86,6 +86,15 @@ func (s *Set) WatchOutput(o Output) error {
 	return nil
 }
 
+// UnwatchOutput ends what WatchOutput began. Its runs stay in the ledger until others take their place.
+func (s *Set) UnwatchOutput(o Output) {
+	for _, name := range []string{"outputs", "closer"} {
+		if m := s.env.maps[name]; m != nil {
+			_ = m.Delete(o.Inode) // it may not be there
+		}
+	}
+}
+
 // Closer takes stacks of the next writes to an output, at most n of them and until boot time until.
 func (s *Set) Closer(o Output, n int, until int64) error {
 	m := s.env.maps["closer"]

@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// findLog looks for a container's log where runtimes put it, for where they cannot be asked; "" where there is none. The path
+// is the node's.
+func findLog(root, id string) string {
+	if id == "" || strings.ContainsAny(id, `/*?[\`) {
+		return ""
+	}
+	links, _ := filepath.Glob(filepath.Join(root, "/var/log/containers/*-"+id+".log")) // the kubelet's
+	if len(links) == 1 {
+		return strings.TrimPrefix(links[0], strings.TrimSuffix(root, "/"))
+	}
+	docker := filepath.Join("/var/lib/docker/containers", id, id+"-json.log")
+	if _, err := os.Stat(filepath.Join(root, docker)); err == nil {
+		return docker
+	}
+	return ""
+}
+
+// inRoot is where a path of the node is seen from here, links followed as the node has them. The file itself need
+// not exist yet. why says what is wrong, if it is no path of a log.
+func inRoot(root, path string) (real, why string) {
+	switch {
+	case !filepath.IsAbs(path):
+		return "", fmt.Sprintf("its log has no place of its own: %.100q", path)
+	case path == "/dev/null":
+		return "", "its runtime drops its output"
+	}
+	if root == "" || root == "/" {
+		return path, ""
+	}
+	real, err := openInRoot(root, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if dir, derr := openInRoot(root, filepath.Dir(path)); derr == nil {
+			return filepath.Join(dir, filepath.Base(path)), ""
+		}
+		return filepath.Join(root, path), "" // it may come
+	}
+	if err != nil {
+		return "", fmt.Sprintf("find its log %s: %v", path, err)
+	}
+	return real, ""
+}
+
+// openInRoot is the path of what a path leads to, below root.
+func openInRoot(root, path string) (string, error) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, strings.TrimPrefix(path, "/"), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+}
