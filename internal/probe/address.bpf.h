@@ -49,7 +49,7 @@ static __always_inline void read_address(struct address_event *e, void *regs, __
 
 static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
 {
-	struct count_key k = {.pid = p->pid, .type = EV_ADDRESS, .nr = nr, .err = err};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_ADDRESS, .nr = nr, .err = err};
 	struct address_event *e;
 	__u64 n = count(&k, 0);
 
@@ -60,7 +60,7 @@ static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr
 		count_lost(EV_ADDRESS);
 		return;
 	}
-	fill(&e->h, EV_ADDRESS, sizeof(*e), p);
+	fill(&e->h, EV_ADDRESS, p);
 	e->nr = nr;
 	e->err = err;
 	e->count = n + 1;
@@ -97,7 +97,7 @@ static __always_inline bool already_told(struct file *f, __u32 err)
 /* A connect() that failed, unless on_tcp_state (tcp.bpf.c) has told of it. */
 static __always_inline void connect_failed(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
 {
-	struct count_key k = {.pid = p->pid, .type = EV_CONNECT, .nr = nr, .err = err};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_CONNECT, .nr = nr, .err = err};
 	struct file *f = (struct file *)file_of(arg1(regs));
 	struct address_event *e;
 	__u64 n;
@@ -109,7 +109,7 @@ static __always_inline void connect_failed(struct proc *p, void *regs, __u32 nr,
 		count_lost(EV_CONNECT);
 		return;
 	}
-	fill(&e->h, EV_CONNECT, sizeof(*e), p);
+	fill(&e->h, EV_CONNECT, p);
 	e->nr = nr;
 	e->err = err;
 	e->fd = arg1(regs);

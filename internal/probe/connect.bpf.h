@@ -13,6 +13,8 @@ struct tcp_conn {
 	__u64 made_ns;    /* 0: not connected */
 	__u64 failed_ns;  /* 0: not failed */
 	__u32 pid, tid;   /* who connects, as descry sees them */
+	__u32 subject;
+	__u32 pad;
 	__s32 err;        /* that it failed with */
 	__u32 wait;       /* connect() waits: the socket blocks */
 	char comm[COMM_LEN];

@@ -32,7 +32,7 @@ func decodeConnect(s *Set, _ *evidence.Observation, raw []byte) evidence.Detail 
 	if n := int(le.Uint32(raw[60:])); n > 0 {
 		d.Peer, _ = socketAddress(raw[addressAt:][:min(n, addressMax)])
 	}
-	k := countKey{PID: le.Uint32(raw[12:]), Type: uint16(evConnect), Nr: uint16(le.Uint32(raw[40:])), Err: int32(d.Errno), Arg: int32(le.Uint32(raw[connectMark:]))}
+	k := countKey{PID: le.Uint32(raw[12:]), Subject: le.Uint32(raw[20:]), Type: uint16(evConnect), Nr: uint16(le.Uint32(raw[40:])), Err: int32(d.Errno), Arg: int32(le.Uint32(raw[connectMark:]))}
 	s.counters.mu.Lock()
 	defer s.counters.mu.Unlock()
 	if s.connectPeers == nil || len(s.connectPeers) >= maxConnectPeers {

@@ -5,7 +5,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -17,17 +16,30 @@ import (
 // counters are the repeated events: counted in the kernel, exactly, and read from time to time.
 type counters struct {
 	mu           sync.Mutex
-	seen         map[countKey]uint64      // as of the last Counts
-	connectPeers map[countKey]connectPeer // whose connects failed
-	dead         map[uint32]bool          // processes whose counters can go
-	totals       map[string]int64         // of counters that are gone
+	seen         map[countKey]uint64         // as of the last Counts
+	connectPeers map[countKey]connectPeer    // whose connects failed
+	dead         map[process]bool            // whose counters can go
+	totals       map[uint32]map[string]int64 // by subject, of counters that are gone
 	keys         []countKey
 	values       []countValue
 	unread       atomic.Int64 // events that could not be decoded
 }
 
+// process is one of a subject: a number is used again, by another subject's too.
+type process struct{ subject, pid uint32 }
+
+// of gives the totals of a subject. Callers hold c.mu.
+func (c *counters) of(subject uint32) map[string]int64 {
+	t := c.totals[subject]
+	if t == nil {
+		t = map[string]int64{}
+		c.totals[subject] = t
+	}
+	return t
+}
+
 func (c *counters) init() {
-	c.seen, c.dead, c.totals = map[countKey]uint64{}, map[uint32]bool{}, map[string]int64{}
+	c.seen, c.dead, c.totals = map[countKey]uint64{}, map[process]bool{}, map[uint32]map[string]int64{}
 }
 
 // each visits all counters of the kernel.
@@ -66,7 +78,7 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 	defer s.counters.mu.Unlock()
 	var gone []countKey
 	err := s.each(func(k *countKey, v *countValue) {
-		if s.dead[k.PID] {
+		if s.dead[process{k.Subject, k.PID}] {
 			gone = append(gone, *k)
 		}
 		if s.seen[*k] == v.N || int(k.Type) >= eventTypes {
@@ -79,7 +91,7 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 		}
 		o := &evidence.Observation{
 			BootNanos: int64(v.LastNS), WallNanos: int64(v.LastNS) + s.wall.Load(),
-			Source: evidence.SourceKernel, PID: int32(k.PID),
+			Source: evidence.SourceKernel, PID: int32(k.PID), Subject: k.Subject,
 		}
 		if o.Detail = e.Counted(s, k, v); o.Detail != nil {
 			handle(o)
@@ -90,7 +102,7 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 	for i := range gone {
 		var v countValue
 		if s.env.maps["counts"].LookupAndDelete(&gone[i], &v) == nil {
-			s.total(&gone[i], &v, s.totals)
+			s.total(&gone[i], &v, s.of(gone[i].Subject))
 		}
 		delete(s.seen, gone[i])
 	}
@@ -116,24 +128,38 @@ func (s *Set) total(k *countKey, v *countValue, into map[string]int64) {
 func (s *Set) Counters() map[string]int64 {
 	s.counters.mu.Lock()
 	defer s.counters.mu.Unlock()
-	sum := maps.Clone(s.totals)
+	sum := map[string]int64{}
+	for _, t := range s.totals {
+		add(sum, t)
+	}
 	_ = s.each(func(k *countKey, v *countValue) { s.total(k, v, sum) })
 	return sum
 }
 
+// add adds counters; of a duration the longest counts.
+func add(sum, more map[string]int64) {
+	for name, n := range more {
+		if name == evidence.CountDNSSlowest {
+			sum[name] = max(sum[name], n)
+			continue
+		}
+		sum[name] += n
+	}
+}
+
 // died lets the counters of a process go at the next Counts.
-func (s *Set) died(pid uint32) {
+func (s *Set) died(p process) {
 	s.counters.mu.Lock()
-	s.dead[pid] = true
+	s.dead[p] = true
 	s.counters.mu.Unlock()
 }
 
 // addTotal adds to a total of what was counted outside the map of counters.
-func (s *Set) addTotal(name string, n int64) {
+func (s *Set) addTotal(subject uint32, name string, n int64) {
 	if n == 0 {
 		return
 	}
 	s.counters.mu.Lock()
-	s.totals[name] += n
+	s.of(subject)[name] += n
 	s.counters.mu.Unlock()
 }

@@ -18,6 +18,9 @@
 #define PROC_STRANGER 4      /* shifted by 0 to 2: that descriptor was closed and given to something new */
 #define PROC_COPY 32         /* it has, or had, the output under another descriptor than 1 and 2 */
 #define PROC_INHERITED (PROC_STRANGER * 7 | PROC_COPY)
+#define PROC_OUTSIDE 64  /* of a node: it came into its container from outside, no process there has made it */
+#define PROC_LAUNCH 128  /* of a node: it came from outside and has run no program there yet, nor did who made it */
+#define PROC_LOOKED 256  /* of a node: its system calls are looked at, see Set.Look */
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */
 struct proc {
@@ -37,7 +40,7 @@ struct proc {
 	__s32 doom_code;    /* si_code */
 	__u32 forks;        /* atomic */
 	__u32 flags;        /* PROC_…; atomic */
-	__u32 spare;
+	__u32 subject;      /* its number, 0 where there is only one */
 };
 
 struct {
@@ -65,6 +68,7 @@ enum event_type {
 	EV_TCP = 80, EV_TCP_LOST,                               /* tcp.bpf.c */
 	EV_DROP = 96,                                           /* drop.bpf.c */
 	EV_SOCKETS = 112,                                       /* sockets.bpf.c */
+	EV_CONTAINER = 120,                                     /* container.bpf.c */
 	EV_TYPES = 128,
 };
 
@@ -74,7 +78,7 @@ struct event_header {
 	__u32 type;
 	__u32 pid;
 	__u32 tid;
-	__u32 size; /* of the whole event; what is behind may be shorter than the struct */
+	__u32 subject; /* 0 where there is only one */
 	char comm[COMM_LEN];
 };
 
@@ -93,6 +97,7 @@ struct count_key {
 	__u16 nr;   /* system call, or signal */
 	__s32 err;  /* errno, positive */
 	__s32 arg;  /* descriptor 1 or 2 of a write, else 0 */
+	__u32 subject;
 };
 struct count_value {
 	__u64 n;
@@ -140,33 +145,111 @@ static __always_inline __u32 tid_of(struct task_struct *t)
 	return nr_at(p, ns_level);
 }
 
+/*
+ * A node's subjects: every container is one. Set by the Go side before load; where it is 0, there is
+ * one tree of one subject, and what is for nodes alone is never reached.
+ */
+volatile const __u32 node = 0;
+/* Programs that are attached do their work as long as their generation is the state's. */
+volatile const __u32 generation = 0;
+
+struct node_state {
+	__u32 generation;
+	__u32 subjects; /* numbers given so far; atomic */
+	__u32 adopting; /* while Set.Adopt looks for what runs */
+	__u32 spare;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct node_state);
+} node_state SEC(".maps");
+
+#define SUBJECT_PATH 256
+
+/* Key: the subject's number. */
+struct subject {
+	__u64 cgroup;     /* cgroup_key of the one that made it */
+	__u64 unified;    /* id of its cgroup of version 2; 0: it has none, so that its packets are not known */
+	__u64 name;       /* see struct place */
+	__u32 procs;      /* processes in it; once it comes to 0 it stays there; atomic */
+	__u32 main;       /* what the runtime started, else the first process, as descry sees it */
+	__u32 main_known; /* it has run the command */
+	__u32 look;       /* system calls are looked at */
+	__u32 hierarchy;
+	__u32 path_len;
+	char path[SUBJECT_PATH]; /* names of its cgroup and those above, each with its NUL, the innermost first */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct subject);
+} subjects SEC(".maps");
+
+static __always_inline bool awake(void)
+{
+	struct node_state *s;
+	__u32 zero = 0;
+
+	if (!node)
+		return true;
+	s = bpf_map_lookup_elem(&node_state, &zero);
+	return s && s->generation == generation;
+}
+
+/* tree_of is the tree's entry of a process, or NULL. */
+static __always_inline struct proc *tree_of(__u32 tgid)
+{
+	if (!awake())
+		return NULL;
+	return bpf_map_lookup_elem(&tree, &tgid);
+}
+
 /* mine is the tree's entry of the current process, or NULL. */
 static __always_inline struct proc *mine(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	return bpf_map_lookup_elem(&tree, &tgid);
+	return tree_of(bpf_get_current_pid_tgid() >> 32);
 }
 
 /*
  * The subject's cgroup: packets and timers run in no process's context, and only the socket's cgroup
- * says whose they are. Key: the cgroup's id; value: pid of the subject's main process, as descry sees it.
+ * says whose they are. Of a node, also cgroups of version 1: there the key has the hierarchy's number in
+ * its upper 16 bits, see cgroup_key.
  */
+struct leaf {
+	__u32 subject;
+	__u32 pid; /* of the subject's main process, as descry sees it; of a node, it stands in subjects */
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct leaf);
 } leaves SEC(".maps");
 
-/* leaf_at is the owner of a cgroup, 0 where it has none. */
-static __always_inline __u32 leaf_at(struct cgroup *g)
-{
-	__u64 id = FAR(g, kn, id);
-	__u32 *pid = bpf_map_lookup_elem(&leaves, &id);
+/* Whose something is: the subject's number above, its main process's pid below; 0: nobody's. */
+#define OWNER(subject, pid) ((__u64)(subject) << 32 | (pid))
+#define OWNER_PID(o) ((__u32)(o))
+#define OWNER_SUBJECT(o) ((__u32)((o) >> 32))
 
-	return pid ? *pid : 0;
+/* leaf_at is the owner of a cgroup's id, 0 where it has none. */
+static __always_inline __u64 leaf_at(__u64 id)
+{
+	struct leaf *l = bpf_map_lookup_elem(&leaves, &id);
+	struct subject *s;
+	__u32 subject;
+
+	if (!l)
+		return 0;
+	if (!node)
+		return OWNER(l->subject, l->pid);
+	subject = l->subject;
+	s = bpf_map_lookup_elem(&subjects, &subject);
+	return s ? OWNER(subject, s->main) : 0;
 }
 
 /* plain reads a parameter as a number, which global functions want in place of a pointer. */
@@ -179,24 +262,27 @@ static __always_inline __u64 plain(unsigned long long *param)
 }
 
 /*
- * owner_of is the main process of the subject that a socket belongs to, 0 where it is a stranger's. A
- * program may make cgroups below its leaf, two in each other at most.
+ * owner_of is the OWNER of a socket, 0 where it is a stranger's. A program may make cgroups below its
+ * leaf, two in each other at most.
  */
-__noinline __u32 owner_of(__u64 socket)
+__noinline __u64 owner_of(__u64 socket)
 {
 	struct sock *sk = (struct sock *)socket;
 	struct cgroup *g = FAR(sk, sk_cgrp_data.cgroup); /* never NULL; above the root is NULL, which reads as zeros */
-	__u32 pid = leaf_at(g);
+	__u64 owner;
 
-	if (!pid) {
+	if (!awake())
+		return 0;
+	owner = leaf_at(FAR(g, kn, id));
+	if (!owner) {
 		g = FAR(g, self.parent, cgroup);
-		pid = leaf_at(g);
+		owner = leaf_at(FAR(g, kn, id));
 	}
-	if (!pid) {
+	if (!owner) {
 		g = FAR(g, self.parent, cgroup);
-		pid = leaf_at(g);
+		owner = leaf_at(FAR(g, kn, id));
 	}
-	return pid;
+	return owner;
 }
 
 static __always_inline void count_lost(__u32 type)
@@ -208,13 +294,13 @@ static __always_inline void count_lost(__u32 type)
 }
 
 /* fill writes the header of an event about the current thread. */
-static __always_inline void fill(struct event_header *h, __u32 type, __u32 size, struct proc *p)
+static __always_inline void fill(struct event_header *h, __u32 type, struct proc *p)
 {
 	h->boot_ns = bpf_ktime_get_boot_ns();
 	h->type = type;
 	h->pid = p->pid;
 	h->tid = tid_of((struct task_struct *)bpf_get_current_task_btf());
-	h->size = size;
+	h->subject = p->subject;
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 

@@ -34,12 +34,14 @@ struct dns_key {
 	__u16 port;      /* local */
 	__u16 id;
 	__u32 proto;
+	__u32 subject;
 };
 
 /* A question, and the event that it becomes. */
 struct dns_event {
 	struct event_header h; /* who asked; the time is the answer's */
 	struct dns_key key;
+	__u32 pad2;
 	__u64 first_ns, last_ns; /* of the question, CLOCK_BOOTTIME */
 	__u32 tries;             /* packets of the question */
 	__u32 size;              /* bytes of its message */
@@ -72,6 +74,7 @@ struct dns_flow {
 	__u8 server[16];
 	__u16 port;
 	__u16 out;
+	__u32 subject;
 };
 struct dns_next {
 	__u32 seq;
@@ -84,18 +87,19 @@ struct {
 	__type(value, struct dns_next);
 } dns_flows SEC(".maps");
 
-/* How many answers have gone out whole in this second. */
+/* How many answers have gone out whole in this second, by subject. */
 struct dns_pace {
 	__u64 second;
 	__u64 n[2];    /* good ones, others */
 	__u64 credit;  /* good ones to go out after a bad one: they show that it was got over */
 	__u64 slowest; /* ns */
-	__u32 root;    /* the subject's main process, as descry sees it; set by the Go side */
+	__u32 root;    /* the subject's main process, as descry sees it; set by the Go side, of a node in subjects */
 	__u32 pad;
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct dns_pace);
 } dns_pace SEC(".maps");
@@ -106,16 +110,19 @@ struct {
 #define SLOW 1000000000ULL
 #define NOTABLE 20000000ULL /* a slowest one below that is not worth an event */
 
-static __always_inline struct dns_pace *pace_of(void)
+static __always_inline struct dns_pace *pace_of(__u32 subject)
 {
-	__u32 zero = 0;
+	struct dns_pace *p = bpf_map_lookup_elem(&dns_pace, &subject), none = {};
 
-	return bpf_map_lookup_elem(&dns_pace, &zero);
+	if (p || !node)
+		return p;
+	bpf_map_update_elem(&dns_pace, &subject, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&dns_pace, &subject);
 }
 
-static __always_inline void tally(__u32 pid, __u16 nr, __s32 err)
+static __always_inline void tally(__u32 pid, __u32 subject, __u16 nr, __s32 err)
 {
-	struct count_key k = {.pid = pid, .type = EV_DNS, .nr = nr, .err = err};
+	struct count_key k = {.pid = pid, .subject = subject, .type = EV_DNS, .nr = nr, .err = err};
 
 	count(&k, 0);
 }
@@ -124,20 +131,27 @@ static __always_inline void tally(__u32 pid, __u16 nr, __s32 err)
  * asker fills in who sends the packet at hand: as a rule the current process; the subject's main one
  * where the packet is sent by a timer or an interrupt.
  */
-static __always_inline void asker(struct event_header *h)
+static __always_inline void asker(struct event_header *h, __u32 subject)
 {
 	struct task_struct *t = (void *)bpf_get_current_task_btf();
 	__u32 tgid = FAR(t, tgid);
 	struct proc *p = bpf_map_lookup_elem(&tree, &tgid);
 	struct dns_pace *pace;
+	struct subject *s;
 
-	if (p) {
+	h->subject = subject;
+	if (p && p->subject == subject) {
 		h->pid = p->pid;
 		h->tid = tid_of(t);
 		BPF_CORE_READ_INTO(&h->comm, t, comm);
 		return;
 	}
-	pace = pace_of();
+	if (node) {
+		s = bpf_map_lookup_elem(&subjects, &subject);
+		h->pid = s ? s->main : 0;
+		return;
+	}
+	pace = pace_of(0);
 	h->pid = pace ? pace->root : 0;
 }
 
@@ -156,11 +170,11 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 	if (v && v->size == size) {
 		__sync_fetch_and_add(&v->tries, 1);
 		v->last_ns = now;
-		tally(v->h.pid, DNS_RETRIED, 0);
+		tally(v->h.pid, key.subject, DNS_RETRIED, 0);
 		return 0;
 	}
-	asker(&who);
-	tally(who.pid, DNS_ASKED, 0);
+	asker(&who, key.subject);
+	tally(who.pid, key.subject, DNS_ASKED, 0);
 	none = bpf_map_lookup_elem(&dns_none, &zero);
 	if (!none)
 		return 0;
@@ -173,7 +187,6 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 	__builtin_memcpy(&v->h, &who, sizeof(who));
 	__builtin_memcpy(&v->key, &key, sizeof(key));
 	v->h.type = EV_DNS;
-	v->h.size = sizeof(*v);
 	v->first_ns = v->last_ns = v->h.boot_ns = now;
 	v->tries = 1;
 	v->size = size;
@@ -191,15 +204,18 @@ __noinline int question(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u
 
 __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 {
-	struct dns_pace *pace = pace_of();
 	__u64 now = bpf_ktime_get_boot_ns(), took;
 	struct dns_key key; /* Linux 6.1 takes no key out of an argument */
+	struct dns_pace *pace;
 	struct dns_event *v;
 	bool good, whole;
 
-	if (!k || !pace)
+	if (!k)
 		return 0;
 	key = *k;
+	pace = pace_of(key.subject);
+	if (!pace)
+		return 0;
 	v = bpf_map_lookup_elem(&dns_open, &key);
 	if (!v || __sync_lock_test_and_set(&v->answered, 1))
 		return 0; /* a second one, or nobody asked */
@@ -207,9 +223,9 @@ __noinline int answer(struct dns_key *k, __u32 flags, __u32 answers)
 	v->h.boot_ns = now;
 	v->flags = flags;
 	v->answers = answers;
-	tally(v->h.pid, DNS_ANSWERED, flags & 15);
+	tally(v->h.pid, key.subject, DNS_ANSWERED, flags & 15);
 	if (!(flags & 15) && !answers)
-		tally(v->h.pid, DNS_EMPTY, 0);
+		tally(v->h.pid, key.subject, DNS_EMPTY, 0);
 	good = !(flags & 0x20f) && answers;
 	if (pace->second != now >> 30) {
 		pace->second = now >> 30;
@@ -258,7 +274,7 @@ __noinline int message(struct __sk_buff *skb, struct dns_key *k, __u32 off, __u3
 /* stream follows a TCP connection's messages, each behind two bytes of length. */
 static __always_inline void stream(struct __sk_buff *skb, struct dns_key *k, __u32 l4, __u32 out)
 {
-	struct dns_flow f = {.port = k->port, .out = out};
+	struct dns_flow f = {.port = k->port, .out = out, .subject = k->subject};
 	struct dns_next *s, first = {};
 	__u8 th[20];
 	__u32 seq, off, at, size, left;
@@ -305,12 +321,27 @@ static __always_inline void stream(struct __sk_buff *skb, struct dns_key *k, __u
 	s->seq = seq + at;
 }
 
+/* whose is the subject that a packet's socket belongs to; false where it is none's. */
+static __always_inline bool whose(struct __sk_buff *skb, __u32 *subject)
+{
+	__u64 owner;
+
+	if (!node) /* attached to the only one's cgroup */
+		return true;
+	if (!awake())
+		return false;
+	/* A cgroup below a container's has an entry of its own once a process was put there. */
+	owner = leaf_at(bpf_skb_cgroup_id(skb));
+	*subject = OWNER_SUBJECT(owner);
+	return owner != 0;
+}
+
 __noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
 {
 	struct dns_key k = {.proto = proto};
 	__u8 version;
 
-	if (bpf_skb_load_bytes(skb, 0, &version, 1))
+	if (!whose(skb, &k.subject) || bpf_skb_load_bytes(skb, 0, &version, 1))
 		return 1;
 	if (version >> 4 == 4) {
 		k.server[10] = k.server[11] = 0xff;
@@ -330,12 +361,15 @@ __noinline int dns(struct __sk_buff *skb, __u32 l4, __u32 proto, __u32 out)
 }
 
 /* unseen counts what asks for names in ways that cannot be read. */
-static __noinline int unseen(__u32 port)
+static __noinline int unseen(struct __sk_buff *skb, __u32 port)
 {
 	struct event_header who = {};
+	__u32 subject = 0;
 
-	asker(&who);
-	tally(who.pid, port == PORT_DOT ? DNS_ENCRYPTED : DNS_MULTICAST, 0);
+	if (!whose(skb, &subject))
+		return 1;
+	asker(&who, subject);
+	tally(who.pid, subject, port == PORT_DOT ? DNS_ENCRYPTED : DNS_MULTICAST, 0);
 	return 1;
 }
 
@@ -361,7 +395,7 @@ static __always_inline int packet(struct __sk_buff *skb, __u32 out)
 	if (port == bswap16(PORT_DNS) && (proto == UDP || proto == TCP))
 		return dns(skb, l4, proto, out);
 	if (out && ((port == bswap16(PORT_DOT) && (proto == TCP || proto == UDP)) || (port == bswap16(PORT_MDNS) && proto == UDP)))
-		return unseen(bswap16(port));
+		return unseen(skb, bswap16(port));
 	return 1;
 }
 
@@ -383,10 +417,15 @@ int BPF_PROG(dns_refused)
 	struct sock *sk = (struct sock *)plain(&ctx[0]);
 	struct dns_key k = {};
 	struct dns_error e = {};
+	__u64 owner;
 	__be32 addr;
 
-	if (FAR(sk, __sk_common.skc_dport) != bswap16(PORT_DNS) || !owner_of((__u64)sk))
+	if (FAR(sk, __sk_common.skc_dport) != bswap16(PORT_DNS))
 		return 0;
+	owner = owner_of((__u64)sk);
+	if (!owner)
+		return 0;
+	k.subject = OWNER_SUBJECT(owner);
 	if (FAR(sk, __sk_common.skc_family) == 2) { /* AF_INET */
 		k.server[10] = k.server[11] = 0xff;
 		addr = FAR(sk, __sk_common.skc_daddr);

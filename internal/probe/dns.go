@@ -76,10 +76,11 @@ func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
 		return nil, err
 	}
-	var pace dnsPace
-	if err := s.env.maps["leaves"].Lookup(st.Ino, &pace.Root); err != nil {
+	var is leaf
+	if err := s.env.maps["leaves"].Lookup(st.Ino, &is); err != nil {
 		return nil, fmt.Errorf("find the main process: %w", err)
 	}
+	pace := dnsPace{Root: is.PID}
 	if err := s.env.maps["dns_pace"].Put(uint32(0), &pace); err != nil {
 		return nil, err
 	}
@@ -104,6 +105,7 @@ type dnsKey struct {
 	Server   [16]byte
 	Port, ID uint16
 	Proto    uint32
+	Subject  uint32
 }
 
 // dnsError mirrors struct dns_error.
@@ -112,7 +114,7 @@ type dnsError struct{ BootNS, Err uint64 }
 // Where what stands in struct dns_event.
 const (
 	dnsKeyAt   = headerSize
-	dnsFirstAt = dnsKeyAt + 24
+	dnsFirstAt = dnsKeyAt + 32
 	dnsLastAt  = dnsFirstAt + 8
 	dnsTriesAt = dnsLastAt + 8
 	dnsFlagsAt = dnsTriesAt + 12
@@ -201,11 +203,14 @@ const (
 )
 
 // tallyDNS looks at the questions that wait for an answer.
-func tallyDNS(s *Set, dead map[uint32]bool, handle func(*evidence.Observation)) error {
+func tallyDNS(s *Set, dead map[process]bool, handle func(*evidence.Observation)) error {
 	m := s.env.maps["dns_open"]
+	var subject uint32
 	var pace dnsPace
-	if s.env.maps["dns_pace"].Lookup(uint32(0), &pace) == nil && pace.Slowest > 0 {
-		s.totals[evidence.CountDNSSlowest] = int64(pace.Slowest)
+	for it := s.env.maps["dns_pace"].Iterate(); it.Next(&subject, &pace); {
+		if pace.Slowest > 0 {
+			s.of(subject)[evidence.CountDNSSlowest] = int64(pace.Slowest)
+		}
 	}
 	var clock unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &clock); err != nil {
@@ -225,7 +230,7 @@ func tallyDNS(s *Set, dead map[uint32]bool, handle func(*evidence.Observation)) 
 			continue
 		}
 		q, first, last := readQuestion(raw)
-		ended := dead[uint32(o.PID)]
+		ended := dead[process{o.Subject, uint32(o.PID)}]
 		tries := le.Uint32(raw[dnsTriesAt:])
 		if ended || now-last > dnsForgetTime {
 			gone = append(gone, key)
@@ -241,7 +246,7 @@ func tallyDNS(s *Set, dead map[uint32]bool, handle func(*evidence.Observation)) 
 		s.names.failed(q.Name)
 		d := &evidence.DNSUnanswered{DNSQuestion: q, Nanos: max(0, now-last), Ended: ended}
 		var back dnsError
-		if at := (dnsKey{Server: key.Server, Port: key.Port, Proto: key.Proto}); s.env.maps["dns_errors"].Lookup(&at, &back) == nil && int64(back.BootNS) >= first {
+		if at := (dnsKey{Server: key.Server, Port: key.Port, Proto: key.Proto, Subject: key.Subject}); s.env.maps["dns_errors"].Lookup(&at, &back) == nil && int64(back.BootNS) >= first {
 			d.Errno, d.Nanos = evidence.Errno(back.Err), max(0, int64(back.BootNS)-last)
 		}
 		o.Detail = d

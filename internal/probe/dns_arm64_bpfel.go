@@ -25,9 +25,13 @@ const (
 	dnsMapEvents      = "events"
 	dnsMapLeaves      = "leaves"
 	dnsMapLost        = "lost"
+	dnsMapNodeState   = "node_state"
+	dnsMapSubjects    = "subjects"
 	dnsMapTree        = "tree"
 	dnsProgDnsPacket  = "dns_packet"
 	dnsProgDnsRefused = "dns_refused"
+	dnsVarGeneration  = "generation"
+	dnsVarNode        = "node"
 	dnsVarNsLevel     = "ns_level"
 )
 
@@ -90,6 +94,8 @@ type dnsMapSpecs struct {
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
 	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
 	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
@@ -97,7 +103,9 @@ type dnsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dnsVariableSpecs struct {
-	NsLevel *ebpf.VariableSpec `ebpf:"ns_level"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
 }
 
 // dnsObjects contains all objects after they have been loaded into the kernel.
@@ -129,6 +137,8 @@ type dnsMaps struct {
 	Events    *ebpf.Map `ebpf:"events"`
 	Leaves    *ebpf.Map `ebpf:"leaves"`
 	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
 	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
@@ -143,6 +153,8 @@ func (m *dnsMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 	)
 }
@@ -151,7 +163,9 @@ func (m *dnsMaps) Close() error {
 //
 // It can be passed to loadDnsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dnsVariables struct {
-	NsLevel *ebpf.Variable `ebpf:"ns_level"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
 }
 
 // dnsPrograms contains all programs after they have been loaded into the kernel.

@@ -31,12 +31,12 @@ struct drop_event {
 };
 
 /* tell counts a drop, and emits it where it is one of the first. Global, so that the verifier looks at it once. */
-__noinline int tell(__u64 socket, __u32 owner, __u32 reason, __u32 sending, __s64 allocated)
+__noinline int tell(__u64 socket, __u64 owner, __u32 reason, __u32 sending, __s64 allocated)
 {
 	struct sock *sk = (void *)socket;
 	struct sock___buf *b = (void *)sk;
 	struct sock___sys *s = (void *)sk;
-	struct count_key k = {.pid = owner, .type = EV_DROP};
+	struct count_key k = {.pid = OWNER_PID(owner), .subject = OWNER_SUBJECT(owner), .type = EV_DROP};
 	__u16 family = FAR(sk, __sk_common.skc_family);
 	__u16 kind = sock_kind(family, FAR(sk, sk_protocol));
 	__u64 inode = sock_inode(sk), n;
@@ -55,8 +55,8 @@ __noinline int tell(__u64 socket, __u32 owner, __u32 reason, __u32 sending, __s6
 	__builtin_memset(e, 0, sizeof(*e));
 	e->h.boot_ns = bpf_ktime_get_boot_ns();
 	e->h.type = EV_DROP;
-	e->h.pid = owner;
-	e->h.size = sizeof(*e);
+	e->h.pid = OWNER_PID(owner);
+	e->h.subject = OWNER_SUBJECT(owner);
 	read_ends(&e->ends, sk, family);
 	e->ends.kind = kind;
 	e->inode = inode;
@@ -81,7 +81,7 @@ SEC("tp_btf/udp_fail_queue_rcv_skb")
 int BPF_PROG(on_udp_fail, int rc)
 {
 	__u64 sk = plain(&ctx[1]);
-	__u32 owner = owner_of(sk);
+	__u64 owner = owner_of(sk);
 
 	if (owner)
 		tell(sk, owner, rc == -ENOBUFS ? DROP_UDP_MEMORY : DROP_BUFFER, 0, 0);
@@ -92,7 +92,7 @@ SEC("tp_btf/sock_rcvqueue_full")
 int BPF_PROG(on_queue_full)
 {
 	__u64 sk = plain(&ctx[0]);
-	__u32 owner = owner_of(sk);
+	__u64 owner = owner_of(sk);
 
 	if (owner)
 		tell(sk, owner, DROP_BUFFER, 0, 0);
@@ -105,7 +105,8 @@ int BPF_PROG(on_exceed)
 {
 	__u64 sk = plain(&ctx[0]);
 	struct proto___buf *prot = (struct proto___buf *)plain(&ctx[1]);
-	__u32 owner = owner_of(sk), reason = DROP_SOCKET_MEMORY;
+	__u64 owner = owner_of(sk);
+	__u32 reason = DROP_SOCKET_MEMORY;
 	__s64 allocated = ctx[2], low = 0;
 	long *mem;
 

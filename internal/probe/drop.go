@@ -86,7 +86,7 @@ func decodeDrop(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	for i := range d.Limits {
 		d.Limits[i] = int64(le.Uint64(b[32+8*i:]))
 	}
-	k := countKey{PID: uint32(o.PID), Type: uint16(evDrop), Nr: uint16(reason&15 | uint32(e.kind)<<4), Err: int32(uint32(d.Inode))}
+	k := countKey{PID: uint32(o.PID), Subject: o.Subject, Type: uint16(evDrop), Nr: uint16(reason&15 | uint32(e.kind)<<4), Err: int32(uint32(d.Inode))}
 	if d.Sending {
 		k.Nr |= 1 << 8
 	}

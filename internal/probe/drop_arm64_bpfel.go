@@ -20,10 +20,14 @@ const (
 	dropMapEvents       = "events"
 	dropMapLeaves       = "leaves"
 	dropMapLost         = "lost"
+	dropMapNodeState    = "node_state"
+	dropMapSubjects     = "subjects"
 	dropMapTree         = "tree"
 	dropProgOnExceed    = "on_exceed"
 	dropProgOnQueueFull = "on_queue_full"
 	dropProgOnUdpFail   = "on_udp_fail"
+	dropVarGeneration   = "generation"
+	dropVarNode         = "node"
 	dropVarNsLevel      = "ns_level"
 )
 
@@ -78,18 +82,22 @@ type dropProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dropMapSpecs struct {
-	Counts *ebpf.MapSpec `ebpf:"counts"`
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Leaves *ebpf.MapSpec `ebpf:"leaves"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // dropVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dropVariableSpecs struct {
-	NsLevel *ebpf.VariableSpec `ebpf:"ns_level"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
 }
 
 // dropObjects contains all objects after they have been loaded into the kernel.
@@ -112,11 +120,13 @@ func (o *dropObjects) Close() error {
 //
 // It can be passed to loadDropObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dropMaps struct {
-	Counts *ebpf.Map `ebpf:"counts"`
-	Events *ebpf.Map `ebpf:"events"`
-	Leaves *ebpf.Map `ebpf:"leaves"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Tree   *ebpf.Map `ebpf:"tree"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *dropMaps) Close() error {
@@ -125,6 +135,8 @@ func (m *dropMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 	)
 }
@@ -133,7 +145,9 @@ func (m *dropMaps) Close() error {
 //
 // It can be passed to loadDropObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dropVariables struct {
-	NsLevel *ebpf.Variable `ebpf:"ns_level"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
 }
 
 // dropPrograms contains all programs after they have been loaded into the kernel.

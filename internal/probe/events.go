@@ -50,6 +50,8 @@ const (
 	evTCPLost uint32 = 81
 	evDrop    uint32 = 96  // of drop.bpf.c
 	evSockets uint32 = 112 // of sockets.bpf.c
+
+	evContainer uint32 = 120 // of container.bpf.c
 )
 
 const eventTypes = 128
@@ -70,7 +72,7 @@ type proc struct {
 	DoomSender, DoomTID  uint32
 	DoomCode             int32
 	Forks                uint32
-	Flags, Spare         uint32
+	Flags, Subject       uint32
 }
 
 // countKey mirrors struct count_key.
@@ -80,6 +82,8 @@ type countKey struct {
 	Nr   uint16
 	Err  int32
 	Arg  int32
+
+	Subject uint32
 }
 
 // countValue mirrors struct count_value.
@@ -100,6 +104,7 @@ func (s *Set) header(raw []byte, o *evidence.Observation) (typ uint32, err error
 	typ = le.Uint32(raw[8:])
 	o.PID = int32(le.Uint32(raw[12:]))
 	o.TID = int32(le.Uint32(raw[16:]))
+	o.Subject = le.Uint32(raw[20:])
 	o.Comm = s.intern([16]byte(raw[24:40]))
 	return typ, nil
 }

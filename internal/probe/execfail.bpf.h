@@ -15,7 +15,7 @@ struct exec_failed_event {
 
 static __always_inline void exec_failed(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
 {
-	struct count_key k = {.pid = p->pid, .type = EV_EXEC_FAILED, .nr = nr, .err = err};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_EXEC_FAILED, .nr = nr, .err = err};
 	struct exec_failed_event *e;
 	__u64 n = count(&k, 0);
 
@@ -26,7 +26,7 @@ static __always_inline void exec_failed(struct proc *p, void *regs, __u32 nr, __
 		count_lost(EV_EXEC_FAILED);
 		return;
 	}
-	fill(&e->h, EV_EXEC_FAILED, sizeof(*e), p);
+	fill(&e->h, EV_EXEC_FAILED, p);
 	e->nr = nr;
 	e->err = err;
 	e->count = n + 1;

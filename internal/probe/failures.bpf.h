@@ -63,6 +63,7 @@ static __always_inline struct thread *this_thread(struct proc *p)
 		return NULL;
 	}
 	t->h.pid = p->pid;
+	t->h.subject = p->subject;
 	t->h.tid = tid_of((struct task_struct *)bpf_get_current_task_btf());
 	return t;
 }

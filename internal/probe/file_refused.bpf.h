@@ -127,6 +127,7 @@ CALL_END(syscall_file, regs, ret)
 		asked = bytes_asked(regs, CALL_CLASS(c));
 	}
 	k.pid = p->pid;
+	k.subject = p->subject;
 	n = count(&k, asked);
 	if (n >= 3)
 		return 0;
@@ -135,7 +136,7 @@ CALL_END(syscall_file, regs, ret)
 		count_lost(EV_FILE);
 		return 0;
 	}
-	fill(&e->h, EV_FILE, sizeof(*e), p);
+	fill(&e->h, EV_FILE, p);
 	e->nr = nr;
 	e->err = err;
 	e->count = n + 1;

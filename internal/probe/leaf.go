@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// leaf mirrors struct leaf.
+type leaf struct{ Subject, PID uint32 }
+
 // Leaf makes the cgroup (version 2) in directory path the subject's, with pid as its main process, as
 // descry sees it: what happens to the sockets of processes in it, or below it, is the subject's from
 // now on. Sockets that a process had before it came there are not. It is to be called before the
@@ -28,7 +31,7 @@ func (s *Set) Leaf(path string, pid int) error {
 	if m == nil {
 		return nil // no probe asks
 	}
-	if err := m.Put(st.Ino, uint32(pid)); err != nil { // the inode of its directory is a cgroup's id
+	if err := m.Put(st.Ino, &leaf{PID: uint32(pid)}); err != nil { // the inode of its directory is a cgroup's id
 		return fmt.Errorf("watch the cgroup %s: %w", path, err)
 	}
 	s.mu.Lock()

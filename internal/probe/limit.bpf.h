@@ -67,6 +67,7 @@ CALL_END(syscall_limit, regs, ret)
 	if (!p)
 		return 0;
 	k.pid = p->pid;
+	k.subject = p->subject;
 	k.nr = call_nr(regs);
 	k.err = -ret;
 	n = count(&k, 0);
@@ -77,7 +78,7 @@ CALL_END(syscall_limit, regs, ret)
 		count_lost(EV_LIMIT);
 		return 0;
 	}
-	fill(&e->h, EV_LIMIT, sizeof(*e), p);
+	fill(&e->h, EV_LIMIT, p);
 	e->nr = k.nr;
 	e->err = k.err;
 	e->count = n + 1;

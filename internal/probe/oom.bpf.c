@@ -33,7 +33,7 @@ int BPF_PROG(on_mark_victim)
 	} else {
 		tgid = ctx[0]; /* of a thread that still has memory: nearly always the first one */
 	}
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p)
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -46,7 +46,7 @@ int BPF_PROG(on_mark_victim)
 	e->h.type = EV_OOM;
 	e->h.pid = p->pid;
 	e->h.tid = 0;
-	e->h.size = sizeof(*e);
+	e->h.subject = p->subject;
 	__builtin_memset(e->h.comm, 0, sizeof(e->h.comm));
 	e->rss = 0;
 	if (t) {

@@ -36,11 +36,11 @@ var oomProbe = &Probe{
 	Events: []Event{{Type: evOOM, Decode: decodeOOM}},
 }
 
-func decodeOOM(s *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
+func decodeOOM(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	if len(raw) < headerSize+8 {
 		return nil
 	}
-	s.addTotal(evidence.CountOOM, 1)
+	s.addTotal(o.Subject, evidence.CountOOM, 1)
 	page := int64(os.Getpagesize())
 	d := &evidence.OOM{RSSBytes: int64(le.Uint64(raw[headerSize:])) * page}
 	if len(raw) >= headerSize+16+fullCgroupSize && le.Uint32(raw[headerSize+8:]) != 0 {

@@ -20,8 +20,12 @@ const (
 	oomMapEvents        = "events"
 	oomMapLeaves        = "leaves"
 	oomMapLost          = "lost"
+	oomMapNodeState     = "node_state"
+	oomMapSubjects      = "subjects"
 	oomMapTree          = "tree"
 	oomProgOnMarkVictim = "on_mark_victim"
+	oomVarGeneration    = "generation"
+	oomVarNode          = "node"
 	oomVarNsLevel       = "ns_level"
 	oomVarVictimIsTask  = "victim_is_task"
 )
@@ -75,17 +79,21 @@ type oomProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oomMapSpecs struct {
-	Counts *ebpf.MapSpec `ebpf:"counts"`
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Leaves *ebpf.MapSpec `ebpf:"leaves"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // oomVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oomVariableSpecs struct {
+	Generation   *ebpf.VariableSpec `ebpf:"generation"`
+	Node         *ebpf.VariableSpec `ebpf:"node"`
 	NsLevel      *ebpf.VariableSpec `ebpf:"ns_level"`
 	VictimIsTask *ebpf.VariableSpec `ebpf:"victim_is_task"`
 }
@@ -110,11 +118,13 @@ func (o *oomObjects) Close() error {
 //
 // It can be passed to loadOomObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oomMaps struct {
-	Counts *ebpf.Map `ebpf:"counts"`
-	Events *ebpf.Map `ebpf:"events"`
-	Leaves *ebpf.Map `ebpf:"leaves"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Tree   *ebpf.Map `ebpf:"tree"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *oomMaps) Close() error {
@@ -123,6 +133,8 @@ func (m *oomMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 	)
 }
@@ -131,6 +143,8 @@ func (m *oomMaps) Close() error {
 //
 // It can be passed to loadOomObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oomVariables struct {
+	Generation   *ebpf.Variable `ebpf:"generation"`
+	Node         *ebpf.Variable `ebpf:"node"`
 	NsLevel      *ebpf.Variable `ebpf:"ns_level"`
 	VictimIsTask *ebpf.Variable `ebpf:"victim_is_task"`
 }

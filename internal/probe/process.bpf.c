@@ -36,16 +36,18 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (new == tgid) /* a thread */
 		return 0;
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p)
 		return 0;
 	q.pid = tid_of(child);
 	q.root = p->root;
+	q.subject = p->subject;
 	q.flags = p->flags & PROC_INHERITED;
 	if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
 		count_lost(EV_FORK);
 	__sync_fetch_and_add(&p->forks, 1);
 	k.pid = p->pid;
+	k.subject = p->subject;
 	if (count(&k, 0) >= FORKS_WHOLE)
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -53,7 +55,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		count_lost(EV_FORK);
 		return 0;
 	}
-	fill(&e->h, EV_FORK, sizeof(*e), p);
+	fill(&e->h, EV_FORK, p);
 	e->child = q.pid;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, 0);
@@ -70,7 +72,7 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	struct walk *w;
 	struct proc *p;
 
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p)
 		return 0;
 	slot = walk_claim(bpf_get_smp_processor_id());
@@ -93,11 +95,10 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 		len = 0;
 	w->paths.extra = len;
 	w->paths.id = 0;
-	fill(&w->paths.h, EV_EXEC, 0, p);
+	fill(&w->paths.h, EV_EXEC, p);
 	n += sizeof(w->paths) - sizeof(w->paths.bytes) + len;
 	if (n > sizeof(w->paths))
 		n = sizeof(w->paths);
-	w->paths.h.size = n;
 	if (bpf_ringbuf_output(&events, &w->paths, n, 0))
 		count_lost(EV_EXEC);
 	walk_release(slot);
@@ -180,14 +181,14 @@ static __always_inline void emit_table(struct walk *w, struct proc *p, __u64 id)
 	w->groups.id = w->paths.id = id;
 	w->paths.extra = 0;
 	n = n * sizeof(struct fd_group) + sizeof(w->groups) - sizeof(w->groups.all);
-	fill(&w->groups.h, EV_FD_GROUPS, n, p);
+	fill(&w->groups.h, EV_FD_GROUPS, p);
 	if (bpf_ringbuf_output(&events, &w->groups, n, 0))
 		count_lost(EV_FD_GROUPS);
 	n = w->paths.n & (WALK_PATHS - 1);
 	if (!n)
 		return;
 	n += sizeof(w->paths) - sizeof(w->paths.bytes);
-	fill(&w->paths.h, EV_FD_PATHS, n, p);
+	fill(&w->paths.h, EV_FD_PATHS, p);
 	if (bpf_ringbuf_output(&events, &w->paths, n, 0))
 		count_lost(EV_FD_PATHS);
 }
@@ -232,7 +233,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	__u32 tgid = FAR(t, tgid), slot;
 	__u64 id = 0;
 
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p)
 		return 0;
 	if (!p->ender && called_exit_group(t))
@@ -259,7 +260,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 		goto out;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
-	fill(&e->h, EV_EXIT, sizeof(*e), &q);
+	fill(&e->h, EV_EXIT, &q);
 	e->h.tid = 0;
 	BPF_CORE_READ_INTO(&e->h.comm, t, group_leader, comm);
 	e->ender = q.ender;

@@ -107,7 +107,7 @@ func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	}
 	u64 := func(i int) int64 { return int64(le.Uint64(raw[exitNumbers+8*i:])) }
 	u32 := func(i int) int32 { return int32(le.Uint32(raw[exitCode+4*i:])) }
-	s.died(uint32(o.PID))
+	s.died(process{o.Subject, uint32(o.PID)})
 	d := &evidence.Exit{
 		StartNanos:  int64(le.Uint64(raw[exitStart:])),
 		MaxRSSBytes: u64(3) * int64(os.Getpagesize()),
@@ -123,7 +123,7 @@ func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	} else {
 		d.ExitCode = code >> 8 & 0xff
 	}
-	s.addTotal(evidence.CountSelectCalls, d.SelectCalls)
+	s.addTotal(o.Subject, evidence.CountSelectCalls, d.SelectCalls)
 	id := le.Uint64(raw[exitID:])
 	if id == 0 {
 		return d

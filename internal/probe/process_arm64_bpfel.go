@@ -20,12 +20,16 @@ const (
 	processMapEvents           = "events"
 	processMapLeaves           = "leaves"
 	processMapLost             = "lost"
+	processMapNodeState        = "node_state"
+	processMapSubjects         = "subjects"
 	processMapTree             = "tree"
 	processMapWalks            = "walks"
 	processProgOnExec          = "on_exec"
 	processProgOnExit          = "on_exit"
 	processProgOnFork          = "on_fork"
 	processVarExitHasGroupDead = "exit_has_group_dead"
+	processVarGeneration       = "generation"
+	processVarNode             = "node"
 	processVarNsLevel          = "ns_level"
 	processVarWalkSlots        = "walk_slots"
 )
@@ -81,12 +85,14 @@ type processProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type processMapSpecs struct {
-	Counts *ebpf.MapSpec `ebpf:"counts"`
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Leaves *ebpf.MapSpec `ebpf:"leaves"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
-	Walks  *ebpf.MapSpec `ebpf:"walks"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
+	Walks     *ebpf.MapSpec `ebpf:"walks"`
 }
 
 // processVariableSpecs contains global variables before they are loaded into the kernel.
@@ -94,6 +100,8 @@ type processMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type processVariableSpecs struct {
 	ExitHasGroupDead *ebpf.VariableSpec `ebpf:"exit_has_group_dead"`
+	Generation       *ebpf.VariableSpec `ebpf:"generation"`
+	Node             *ebpf.VariableSpec `ebpf:"node"`
 	NsLevel          *ebpf.VariableSpec `ebpf:"ns_level"`
 	WalkSlots        *ebpf.VariableSpec `ebpf:"walk_slots"`
 }
@@ -118,12 +126,14 @@ func (o *processObjects) Close() error {
 //
 // It can be passed to loadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type processMaps struct {
-	Counts *ebpf.Map `ebpf:"counts"`
-	Events *ebpf.Map `ebpf:"events"`
-	Leaves *ebpf.Map `ebpf:"leaves"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Tree   *ebpf.Map `ebpf:"tree"`
-	Walks  *ebpf.Map `ebpf:"walks"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	Tree      *ebpf.Map `ebpf:"tree"`
+	Walks     *ebpf.Map `ebpf:"walks"`
 }
 
 func (m *processMaps) Close() error {
@@ -132,6 +142,8 @@ func (m *processMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 		m.Walks,
 	)
@@ -142,6 +154,8 @@ func (m *processMaps) Close() error {
 // It can be passed to loadProcessObjects or ebpf.CollectionSpec.LoadAndAssign.
 type processVariables struct {
 	ExitHasGroupDead *ebpf.Variable `ebpf:"exit_has_group_dead"`
+	Generation       *ebpf.Variable `ebpf:"generation"`
+	Node             *ebpf.Variable `ebpf:"node"`
 	NsLevel          *ebpf.Variable `ebpf:"ns_level"`
 	WalkSlots        *ebpf.Variable `ebpf:"walk_slots"`
 }

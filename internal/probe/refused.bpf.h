@@ -37,7 +37,7 @@ struct grown_event {
 static __always_inline void fill_refused(struct refused_event *e, struct proc *p, void *regs,
 					 struct count_key *k, __u64 n, bool in_message)
 {
-	fill(&e->h, k->type, REFUSED_BARE, p);
+	fill(&e->h, k->type, p);
 	e->nr = k->nr;
 	e->err = k->err;
 	e->count = n + 1;
@@ -51,7 +51,7 @@ static __always_inline void fill_refused(struct refused_event *e, struct proc *p
 /* refuse counts a refusal, exactly, and tells of the first ones. */
 static __always_inline void refuse(struct proc *p, void *regs, __u32 type, __u32 nr, __u32 err, bool in_message)
 {
-	struct count_key k = {.pid = p->pid, .type = type, .nr = nr, .err = err};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = type, .nr = nr, .err = err};
 	__u64 n = count(&k, 0), of_process = FIRST_STACKS;
 	struct refused_event *e;
 
@@ -64,7 +64,6 @@ static __always_inline void refuse(struct proc *p, void *regs, __u32 type, __u32
 			return;
 		}
 		fill_refused(e, p, regs, &k, n, in_message);
-		e->h.size = sizeof(*e);
 		copy_context(&e->context, e->stack, REFUSED_PAGES, regs);
 		bpf_ringbuf_submit(e, 0);
 	} else if (n < FIRST_WHOLE) {
@@ -100,7 +99,7 @@ static __noinline void grown(struct proc *p, void *regs, __u32 fd)
 		count_lost(EV_GROWN);
 		return;
 	}
-	fill(&e->h, EV_GROWN, sizeof(*e), p);
+	fill(&e->h, EV_GROWN, p);
 	e->nr = nr;
 	e->fd = fd;
 	describe(&e->is, file_of(fd));

@@ -197,7 +197,7 @@ static __always_inline void look_at_sets(struct proc *p, void *regs)
 	struct fdtable *fdt = fdt_of(t);
 	__s32 nfds = arg1(regs), highest = -1, bit = 0;
 	__u64 sets[3] = {arg2(regs), arg3(regs), arg4(regs)}, need = 0, d, near = 0, n, max;
-	struct count_key k = {.pid = p->pid, .type = EV_SELECT, .nr = call_nr(regs)};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_SELECT, .nr = call_nr(regs)};
 	__s64 chunk[3] = {};
 	__u32 proof = PROOF_NONE;
 	bool look = false;
@@ -258,7 +258,7 @@ static __always_inline void look_at_sets(struct proc *p, void *regs)
 		count_lost(EV_SELECT);
 		return;
 	}
-	fill(&e->h, EV_SELECT, sizeof(*e), p);
+	fill(&e->h, EV_SELECT, p);
 	e->nr = call_nr(regs);
 	e->nfds = nfds;
 	e->distance = near;

@@ -68,14 +68,14 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 	struct task_struct *me, *leader;
 	__u32 tgid, flags;
 	struct sent_event *e;
-	struct proc *p;
+	struct proc *p, *q;
 	int code;
 	__u64 n;
 
 	if (in(sig, HARMLESS) || sig < 1 || sig > 64 || (result != 0 && result != 1 && result != 4))
 		return 0;
 	tgid = FAR(task, tgid);
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p)
 		return 0;
 	flags = FAR(task, signal, flags);
@@ -97,6 +97,7 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 			p->doom_tid = tid_of(me);
 	}
 	k.pid = p->pid;
+	k.subject = p->subject;
 	k.nr = sig;
 	n = count(&k, 0);
 	if (n >= SENT_WHOLE)
@@ -107,7 +108,7 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 		return 0;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
-	fill(&e->h, EV_SIGNAL_SENT, sizeof(*e), p);
+	fill(&e->h, EV_SIGNAL_SENT, p);
 	e->h.tid = group ? 0 : tid_of(task);
 	BPF_CORE_READ_INTO(&e->h.comm, task, group_leader, comm);
 	e->signal = sig;
@@ -118,7 +119,8 @@ int BPF_PROG(on_signal_generate, int sig, struct kernel_siginfo *info, struct ta
 		e->sender = pid_or_outside(leader);
 		e->sender_parent = pid_or_outside(BPF_CORE_READ(leader, real_parent, group_leader));
 		BPF_CORE_READ_INTO(&e->comm, leader, comm);
-		e->in_tree = mine() != NULL;
+		q = mine();
+		e->in_tree = q && q->subject == p->subject;
 		if (FAR(me, mm)) {
 			__u64 start = BPF_CORE_READ(me, mm, arg_start), len = BPF_CORE_READ(me, mm, arg_end) - start;
 
@@ -352,12 +354,12 @@ static __always_inline void emit_context(struct fault *f, __u32 slot, struct pro
 	if (n > MAPPINGS)
 		n = MAPPINGS;
 	n = n * sizeof(struct area) + sizeof(f->maps) - sizeof(f->maps.all);
-	fill(&f->maps.h, EV_MAPPINGS, n, p);
+	fill(&f->maps.h, EV_MAPPINGS, p);
 	if (bpf_ringbuf_output(&events, &f->maps, n, 0))
 		count_lost(EV_MAPPINGS);
 	w->paths.extra = 0;
 	n = (w->paths.n & (WALK_PATHS - 1)) + sizeof(w->paths) - sizeof(w->paths.bytes);
-	fill(&w->paths.h, EV_FD_PATHS, n, p);
+	fill(&w->paths.h, EV_FD_PATHS, p);
 	if (bpf_ringbuf_output(&events, &w->paths, n, 0))
 		count_lost(EV_FD_PATHS);
 }
@@ -419,7 +421,7 @@ static __always_inline int delivered(struct proc *p, __u32 type, int sig, struct
 	if (size > sizeof(f->stack))
 		size = sizeof(f->stack);
 	size += sizeof(f->e);
-	fill(&f->e.h, type, size, p);
+	fill(&f->e.h, type, p);
 	if (!context)
 		f->e.h.tid = 0;
 	if (bpf_ringbuf_output(&events, &f->e, size, 0))
@@ -450,6 +452,8 @@ int BPF_PROG(on_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 	flags = FAR(t, signal, flags);
 	if (handler != SIG_DFL) {
 		k.pid = p->pid;
+		k.subject = p->subject;
+	k.subject = p->subject;
 		k.nr = sig;
 		n = count(&k, 0);
 		__sync_fetch_and_add(&p->faults, 1);

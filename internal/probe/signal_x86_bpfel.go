@@ -21,10 +21,14 @@ const (
 	signalMapFaults            = "faults"
 	signalMapLeaves            = "leaves"
 	signalMapLost              = "lost"
+	signalMapNodeState         = "node_state"
+	signalMapSubjects          = "subjects"
 	signalMapTree              = "tree"
 	signalMapWalks             = "walks"
 	signalProgOnSignalDeliver  = "on_signal_deliver"
 	signalProgOnSignalGenerate = "on_signal_generate"
+	signalVarGeneration        = "generation"
+	signalVarNode              = "node"
 	signalVarNsLevel           = "ns_level"
 	signalVarWalkSlots         = "walk_slots"
 )
@@ -79,21 +83,25 @@ type signalProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type signalMapSpecs struct {
-	Counts *ebpf.MapSpec `ebpf:"counts"`
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Faults *ebpf.MapSpec `ebpf:"faults"`
-	Leaves *ebpf.MapSpec `ebpf:"leaves"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
-	Walks  *ebpf.MapSpec `ebpf:"walks"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Faults    *ebpf.MapSpec `ebpf:"faults"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
+	Walks     *ebpf.MapSpec `ebpf:"walks"`
 }
 
 // signalVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type signalVariableSpecs struct {
-	NsLevel   *ebpf.VariableSpec `ebpf:"ns_level"`
-	WalkSlots *ebpf.VariableSpec `ebpf:"walk_slots"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
+	WalkSlots  *ebpf.VariableSpec `ebpf:"walk_slots"`
 }
 
 // signalObjects contains all objects after they have been loaded into the kernel.
@@ -116,13 +124,15 @@ func (o *signalObjects) Close() error {
 //
 // It can be passed to loadSignalObjects or ebpf.CollectionSpec.LoadAndAssign.
 type signalMaps struct {
-	Counts *ebpf.Map `ebpf:"counts"`
-	Events *ebpf.Map `ebpf:"events"`
-	Faults *ebpf.Map `ebpf:"faults"`
-	Leaves *ebpf.Map `ebpf:"leaves"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Tree   *ebpf.Map `ebpf:"tree"`
-	Walks  *ebpf.Map `ebpf:"walks"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Faults    *ebpf.Map `ebpf:"faults"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	Tree      *ebpf.Map `ebpf:"tree"`
+	Walks     *ebpf.Map `ebpf:"walks"`
 }
 
 func (m *signalMaps) Close() error {
@@ -132,6 +142,8 @@ func (m *signalMaps) Close() error {
 		m.Faults,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 		m.Walks,
 	)
@@ -141,8 +153,10 @@ func (m *signalMaps) Close() error {
 //
 // It can be passed to loadSignalObjects or ebpf.CollectionSpec.LoadAndAssign.
 type signalVariables struct {
-	NsLevel   *ebpf.Variable `ebpf:"ns_level"`
-	WalkSlots *ebpf.Variable `ebpf:"walk_slots"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
+	WalkSlots  *ebpf.Variable `ebpf:"walk_slots"`
 }
 
 // signalPrograms contains all programs after they have been loaded into the kernel.

@@ -66,7 +66,7 @@ struct sockets_row {
 	__u32 pid;
 	__u32 count;
 	__u32 telling;
-	__u32 pad;
+	__u32 subject;
 	__u32 states[STATES];
 	char comm[COMM_LEN];
 };

@@ -81,7 +81,7 @@ static long end_at(__u32 bit, struct look *c)
 	e->h.type = EV_SOCKETS;
 	e->h.pid = w->sum.pid;
 	e->h.tid = 0;
-	e->h.size = sizeof(*e);
+	e->h.subject = w->sum.subject;
 	__builtin_memcpy(e->h.comm, w->sum.comm, sizeof(e->h.comm));
 	__builtin_memcpy(&e->row, &w->row, sizeof(e->row));
 	e->main = c->main;
@@ -123,7 +123,7 @@ static long end_word(__u32 i, struct look *c)
 }
 
 /* begin_walk makes a slot ready for a table. */
-static __always_inline void begin_walk(struct socket_walk *w, struct files_struct *files, __u32 pid)
+static __always_inline void begin_walk(struct socket_walk *w, struct files_struct *files, struct proc *p)
 {
 	struct fdtable *fdt = FAR(files, fdt);
 
@@ -131,7 +131,8 @@ static __always_inline void begin_walk(struct socket_walk *w, struct files_struc
 	w->rows = 0;
 	w->sum.type = ROW_SOCKETS;
 	w->sum.size = sizeof(w->sum);
-	w->sum.pid = pid;
+	w->sum.pid = p->pid;
+	w->sum.subject = p->subject;
 	w->fd = FAR(fdt, fd);
 	w->bits = FAR(fdt, open_fds);
 	w->words = FAR(fdt, max_fds) / 64;
@@ -157,7 +158,7 @@ int on_sockets(struct bpf_iter__task *ctx)
 	files = FAR(t, files);
 	if (!files || (FAR(t, pid) != tgid && FAR(t, group_leader, files)))
 		return 0;
-	begin_walk(w, files, p->pid);
+	begin_walk(w, files, p);
 	bpf_loop(SOCKETS_FDS / 64, sweep_word, &c, 0);
 	if (FAR(t, files) != files) /* it ended meanwhile: the table may be gone */
 		return 0;
@@ -177,7 +178,7 @@ int BPF_PROG(on_socket_end)
 	struct look c = {};
 	struct proc *p;
 
-	p = bpf_map_lookup_elem(&tree, &tgid);
+	p = tree_of(tgid);
 	if (!p || FAR(t, signal, live.counter) != 0)
 		return 0;
 	files = FAR(t, files);
@@ -185,7 +186,7 @@ int BPF_PROG(on_socket_end)
 	w = walk_of(c.slot);
 	if (!files || !w || __sync_val_compare_and_swap(&w->busy, 0, 1)) /* sweeps see what this one then does not */
 		return 0;
-	begin_walk(w, files, p->pid);
+	begin_walk(w, files, p);
 	c.main = p->pid == p->root;
 	BPF_CORE_READ_INTO(&w->sum.comm, t, group_leader, comm);
 	bpf_loop(SOCKETS_FDS / 64, end_word, &c, 0);

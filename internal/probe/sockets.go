@@ -236,7 +236,7 @@ func sumOf(row []byte) *evidence.Sockets {
 
 func observed(pid int32, row []byte, now int64, d *evidence.Sockets) *evidence.Observation {
 	return &evidence.Observation{
-		BootNanos: now, Source: evidence.SourceSample, PID: pid, Comm: cString(row[24+4*socketStates:][:16]), Detail: d,
+		BootNanos: now, Source: evidence.SourceSample, PID: pid, Subject: le.Uint32(row[20:]), Comm: cString(row[24+4*socketStates:][:16]), Detail: d,
 	}
 }
 

@@ -20,10 +20,14 @@ const (
 	socketsMapEvents       = "events"
 	socketsMapLeaves       = "leaves"
 	socketsMapLost         = "lost"
+	socketsMapNodeState    = "node_state"
 	socketsMapSocketWalks  = "socket_walks"
+	socketsMapSubjects     = "subjects"
 	socketsMapTree         = "tree"
 	socketsProgOnSocketEnd = "on_socket_end"
 	socketsProgOnSockets   = "on_sockets"
+	socketsVarGeneration   = "generation"
+	socketsVarNode         = "node"
 	socketsVarNsLevel      = "ns_level"
 )
 
@@ -81,7 +85,9 @@ type socketsMapSpecs struct {
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Leaves      *ebpf.MapSpec `ebpf:"leaves"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
+	NodeState   *ebpf.MapSpec `ebpf:"node_state"`
 	SocketWalks *ebpf.MapSpec `ebpf:"socket_walks"`
+	Subjects    *ebpf.MapSpec `ebpf:"subjects"`
 	Tree        *ebpf.MapSpec `ebpf:"tree"`
 }
 
@@ -89,7 +95,9 @@ type socketsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type socketsVariableSpecs struct {
-	NsLevel *ebpf.VariableSpec `ebpf:"ns_level"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
 }
 
 // socketsObjects contains all objects after they have been loaded into the kernel.
@@ -116,7 +124,9 @@ type socketsMaps struct {
 	Events      *ebpf.Map `ebpf:"events"`
 	Leaves      *ebpf.Map `ebpf:"leaves"`
 	Lost        *ebpf.Map `ebpf:"lost"`
+	NodeState   *ebpf.Map `ebpf:"node_state"`
 	SocketWalks *ebpf.Map `ebpf:"socket_walks"`
+	Subjects    *ebpf.Map `ebpf:"subjects"`
 	Tree        *ebpf.Map `ebpf:"tree"`
 }
 
@@ -126,7 +136,9 @@ func (m *socketsMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
 		m.SocketWalks,
+		m.Subjects,
 		m.Tree,
 	)
 }
@@ -135,7 +147,9 @@ func (m *socketsMaps) Close() error {
 //
 // It can be passed to loadSocketsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type socketsVariables struct {
-	NsLevel *ebpf.Variable `ebpf:"ns_level"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
 }
 
 // socketsPrograms contains all programs after they have been loaded into the kernel.

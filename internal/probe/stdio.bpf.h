@@ -67,7 +67,7 @@ static __always_inline struct stdio_is *stdio_of(void)
  */
 static __noinline void stdio_changed(struct proc *p, void *regs, __u32 fd, __u32 action, __s32 from)
 {
-	struct count_key k = {.pid = p->pid, .type = EV_STDIO, .arg = fd};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_STDIO, .arg = fd};
 	struct stdio_is *s = stdio_of();
 	struct fd_kind was = {}, is;
 	struct stdio_event *e;
@@ -97,7 +97,7 @@ static __noinline void stdio_changed(struct proc *p, void *regs, __u32 fd, __u32
 		count_lost(EV_STDIO);
 		return;
 	}
-	fill(&e->h, EV_STDIO, sizeof(*e), p);
+	fill(&e->h, EV_STDIO, p);
 	e->nr = nr;
 	e->fd = fd;
 	e->action = action;

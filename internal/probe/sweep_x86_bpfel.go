@@ -16,19 +16,23 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	sweepMapCounts    = "counts"
-	sweepMapEvents    = "events"
-	sweepMapLeaves    = "leaves"
-	sweepMapLost      = "lost"
-	sweepMapTree      = "tree"
-	sweepMapWalks     = "walks"
-	sweepMapWanted    = "wanted"
-	sweepProgOnFind   = "on_find"
-	sweepProgOnLevel  = "on_level"
-	sweepProgOnSweep  = "on_sweep"
-	sweepProgOnTable  = "on_table"
-	sweepVarNsLevel   = "ns_level"
-	sweepVarWalkSlots = "walk_slots"
+	sweepMapCounts     = "counts"
+	sweepMapEvents     = "events"
+	sweepMapLeaves     = "leaves"
+	sweepMapLost       = "lost"
+	sweepMapNodeState  = "node_state"
+	sweepMapSubjects   = "subjects"
+	sweepMapTree       = "tree"
+	sweepMapWalks      = "walks"
+	sweepMapWanted     = "wanted"
+	sweepProgOnFind    = "on_find"
+	sweepProgOnLevel   = "on_level"
+	sweepProgOnSweep   = "on_sweep"
+	sweepProgOnTable   = "on_table"
+	sweepVarGeneration = "generation"
+	sweepVarNode       = "node"
+	sweepVarNsLevel    = "ns_level"
+	sweepVarWalkSlots  = "walk_slots"
 )
 
 // loadSweep returns the embedded CollectionSpec for sweep.
@@ -83,21 +87,25 @@ type sweepProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sweepMapSpecs struct {
-	Counts *ebpf.MapSpec `ebpf:"counts"`
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Leaves *ebpf.MapSpec `ebpf:"leaves"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
-	Walks  *ebpf.MapSpec `ebpf:"walks"`
-	Wanted *ebpf.MapSpec `ebpf:"wanted"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
+	Walks     *ebpf.MapSpec `ebpf:"walks"`
+	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // sweepVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sweepVariableSpecs struct {
-	NsLevel   *ebpf.VariableSpec `ebpf:"ns_level"`
-	WalkSlots *ebpf.VariableSpec `ebpf:"walk_slots"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
+	WalkSlots  *ebpf.VariableSpec `ebpf:"walk_slots"`
 }
 
 // sweepObjects contains all objects after they have been loaded into the kernel.
@@ -120,13 +128,15 @@ func (o *sweepObjects) Close() error {
 //
 // It can be passed to loadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sweepMaps struct {
-	Counts *ebpf.Map `ebpf:"counts"`
-	Events *ebpf.Map `ebpf:"events"`
-	Leaves *ebpf.Map `ebpf:"leaves"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Tree   *ebpf.Map `ebpf:"tree"`
-	Walks  *ebpf.Map `ebpf:"walks"`
-	Wanted *ebpf.Map `ebpf:"wanted"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	Tree      *ebpf.Map `ebpf:"tree"`
+	Walks     *ebpf.Map `ebpf:"walks"`
+	Wanted    *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *sweepMaps) Close() error {
@@ -135,6 +145,8 @@ func (m *sweepMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.Tree,
 		m.Walks,
 		m.Wanted,
@@ -145,8 +157,10 @@ func (m *sweepMaps) Close() error {
 //
 // It can be passed to loadSweepObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sweepVariables struct {
-	NsLevel   *ebpf.Variable `ebpf:"ns_level"`
-	WalkSlots *ebpf.Variable `ebpf:"walk_slots"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
+	WalkSlots  *ebpf.Variable `ebpf:"walk_slots"`
 }
 
 // sweepPrograms contains all programs after they have been loaded into the kernel.

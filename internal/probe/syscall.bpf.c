@@ -144,6 +144,7 @@ CALL_END(syscall_failed, regs, ret)
 	if (!p || (!started(p) && !(c & CALL_EXEC)) || compat())
 		return 0;
 	all.pid = p->root;
+	all.subject = p->subject;
 	count(&all, 0);
 	t = this_thread(p);
 	if (t) {
@@ -206,7 +207,6 @@ static __always_inline void send_failures(struct thread *t, __u64 now)
 {
 	t->h.boot_ns = now;
 	t->h.type = EV_FAILURES;
-	t->h.size = offsetof(struct thread, next);
 	if (bpf_ringbuf_output(&events, t, offsetof(struct thread, next), 0))
 		count_lost(EV_FAILURES);
 }
@@ -253,7 +253,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(syscall_exec, struct task_struct *task, pid_t old_pid)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, tid = old_pid, alone = tgid | ENDED_ALONE;
-	struct proc *p = bpf_map_lookup_elem(&tree, &tgid);
+	struct proc *p = tree_of(tgid);
 	struct stdio_is s = {};
 
 	if (!p)

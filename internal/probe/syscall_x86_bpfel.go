@@ -24,9 +24,11 @@ const (
 	syscallMapLedgerNext         = "ledger_next"
 	syscallMapLost               = "lost"
 	syscallMapNoThread           = "no_thread"
+	syscallMapNodeState          = "node_state"
 	syscallMapOutputs            = "outputs"
 	syscallMapSlow               = "slow"
 	syscallMapStdio              = "stdio"
+	syscallMapSubjects           = "subjects"
 	syscallMapSyscallTotals      = "syscall_totals"
 	syscallMapTcpConns           = "tcp_conns"
 	syscallMapThreads            = "threads"
@@ -47,6 +49,8 @@ const (
 	syscallProgSyscallWritten    = "syscall_written"
 	syscallVarByFunctions        = "by_functions"
 	syscallVarCalls              = "calls"
+	syscallVarGeneration         = "generation"
+	syscallVarNode               = "node"
 	syscallVarNsLevel            = "ns_level"
 	syscallVarRetAt              = "ret_at"
 )
@@ -120,9 +124,11 @@ type syscallMapSpecs struct {
 	LedgerNext    *ebpf.MapSpec `ebpf:"ledger_next"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	NoThread      *ebpf.MapSpec `ebpf:"no_thread"`
+	NodeState     *ebpf.MapSpec `ebpf:"node_state"`
 	Outputs       *ebpf.MapSpec `ebpf:"outputs"`
 	Slow          *ebpf.MapSpec `ebpf:"slow"`
 	Stdio         *ebpf.MapSpec `ebpf:"stdio"`
+	Subjects      *ebpf.MapSpec `ebpf:"subjects"`
 	SyscallTotals *ebpf.MapSpec `ebpf:"syscall_totals"`
 	TcpConns      *ebpf.MapSpec `ebpf:"tcp_conns"`
 	Threads       *ebpf.MapSpec `ebpf:"threads"`
@@ -136,6 +142,8 @@ type syscallMapSpecs struct {
 type syscallVariableSpecs struct {
 	ByFunctions *ebpf.VariableSpec `ebpf:"by_functions"`
 	Calls       *ebpf.VariableSpec `ebpf:"calls"`
+	Generation  *ebpf.VariableSpec `ebpf:"generation"`
+	Node        *ebpf.VariableSpec `ebpf:"node"`
 	NsLevel     *ebpf.VariableSpec `ebpf:"ns_level"`
 	RetAt       *ebpf.VariableSpec `ebpf:"ret_at"`
 }
@@ -168,9 +176,11 @@ type syscallMaps struct {
 	LedgerNext    *ebpf.Map `ebpf:"ledger_next"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	NoThread      *ebpf.Map `ebpf:"no_thread"`
+	NodeState     *ebpf.Map `ebpf:"node_state"`
 	Outputs       *ebpf.Map `ebpf:"outputs"`
 	Slow          *ebpf.Map `ebpf:"slow"`
 	Stdio         *ebpf.Map `ebpf:"stdio"`
+	Subjects      *ebpf.Map `ebpf:"subjects"`
 	SyscallTotals *ebpf.Map `ebpf:"syscall_totals"`
 	TcpConns      *ebpf.Map `ebpf:"tcp_conns"`
 	Threads       *ebpf.Map `ebpf:"threads"`
@@ -188,9 +198,11 @@ func (m *syscallMaps) Close() error {
 		m.LedgerNext,
 		m.Lost,
 		m.NoThread,
+		m.NodeState,
 		m.Outputs,
 		m.Slow,
 		m.Stdio,
+		m.Subjects,
 		m.SyscallTotals,
 		m.TcpConns,
 		m.Threads,
@@ -205,6 +217,8 @@ func (m *syscallMaps) Close() error {
 type syscallVariables struct {
 	ByFunctions *ebpf.Variable `ebpf:"by_functions"`
 	Calls       *ebpf.Variable `ebpf:"calls"`
+	Generation  *ebpf.Variable `ebpf:"generation"`
+	Node        *ebpf.Variable `ebpf:"node"`
 	NsLevel     *ebpf.Variable `ebpf:"ns_level"`
 	RetAt       *ebpf.Variable `ebpf:"ret_at"`
 }

@@ -34,6 +34,7 @@ struct tcp_peer {
 	__u16 family;
 	__u16 type; /* EV_TCP, EV_TCP_LOST */
 	__u16 err;  /* 0: closed by the program while nothing was answered */
+	__u32 subject;
 	__u8 addr[16];
 };
 struct tcp_tally {
@@ -97,9 +98,9 @@ static __always_inline __u64 tally(void *map, struct tcp_peer *k, __u64 now, __u
 	return __sync_fetch_and_add(&v->n, 1) + 1;
 }
 
-__noinline int add(__u32 type, __u32 pid, __u32 what, __s32 err, __u64 sum)
+__noinline int add(__u32 type, __u64 owner, __u32 what, __s32 err, __u64 sum)
 {
-	struct count_key k = {.pid = pid, .type = type, .nr = what, .err = err};
+	struct count_key k = {.pid = OWNER_PID(owner), .subject = OWNER_SUBJECT(owner), .type = type, .nr = what, .err = err};
 
 	count(&k, sum);
 	return 0;
@@ -116,6 +117,7 @@ static __always_inline void began(struct sock *sk, __u64 key)
 		return;
 	}
 	c.pid = p->pid;
+	c.subject = p->subject;
 	c.tid = tid_of((struct task_struct *)bpf_get_current_task_btf());
 	f = FAR(sk, sk_socket, file);
 	c.wait = f && !(FAR(f, f_flags) & O_NONBLOCK);
@@ -128,11 +130,11 @@ static __always_inline void began(struct sock *sk, __u64 key)
 struct tcp_end {
 	__u64 sk; /* struct sock */
 	__u64 now, nanos;
-	__u32 type, pid;
+	__u64 owner;
+	__u32 type;
 	__s32 old, err;
 	__u32 ours; /* we connected, and what follows is known */
 	__u32 tid, wait;
-	__u32 pad;
 	char comm[COMM_LEN];
 };
 
@@ -149,7 +151,8 @@ __noinline int ended(struct tcp_end *x)
 		return 0;
 	sk = (struct sock *)x->sk;
 	tp = (struct tcp_sock *)x->sk;
-	k.pid = x->pid;
+	k.pid = OWNER_PID(x->owner);
+	k.subject = OWNER_SUBJECT(x->owner);
 	k.type = x->type;
 	k.err = x->err;
 
@@ -168,9 +171,9 @@ __noinline int ended(struct tcp_end *x)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->h.boot_ns = x->now;
 	e->h.type = x->type;
-	e->h.pid = x->pid;
+	e->h.pid = OWNER_PID(x->owner);
+	e->h.subject = OWNER_SUBJECT(x->owner);
 	e->h.tid = x->tid;
-	e->h.size = sizeof(*e);
 	__builtin_memcpy(e->h.comm, x->comm, sizeof(e->h.comm));
 	e->wait = x->wait;
 	e->family = k.family;
@@ -198,11 +201,11 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 {
 	struct sock *sk = (struct sock *)plain(&ctx[0]);
 	struct tcp_sock *tp = (void *)sk;
-	__u64 key = (__u64)sk, now;
+	__u64 key = (__u64)sk, now, owner;
 	struct tcp_end x = {};
 	struct tcp_conn *c;
 	__u16 family;
-	__u32 pid, n;
+	__u32 n;
 	int err;
 
 	if (new != TCP_SYN_SENT && new != TCP_ESTABLISHED && new != TCP_FIN_WAIT1 && new != TCP_LAST_ACK && new != TCP_CLOSE)
@@ -211,6 +214,8 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 		return 0;
 	family = FAR(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	if (!awake())
 		return 0;
 	if (new == TCP_SYN_SENT) {
 		began(sk, key);
@@ -221,27 +226,27 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 		bpf_map_delete_elem(&tcp_conns, &key);
 		c = NULL;
 	}
-	pid = c ? c->pid : old == TCP_SYN_SENT ? 0 : owner_of(key);
-	if (!pid)
+	owner = c ? OWNER(c->subject, c->pid) : old == TCP_SYN_SENT ? 0 : owner_of(key);
+	if (!owner)
 		return 0;
 	now = bpf_ktime_get_boot_ns();
 	if (new == TCP_ESTABLISHED) {
 		if (old == TCP_SYN_SENT && c) {
-			struct tcp_peer k = {.pid = pid, .type = EV_TCP};
+			struct tcp_peer k = {.pid = OWNER_PID(owner), .subject = OWNER_SUBJECT(owner), .type = EV_TCP};
 
 			c->made_ns = now;
 			peer_of(&k, sk);
 			tally(&tcp_made, &k, now, now - c->start_ns);
-			add(EV_TCP, pid, N_CONNECTED, 0, 0);
+			add(EV_TCP, owner, N_CONNECTED, 0, 0);
 		} else if (old == TCP_SYN_RECV && !c) {
-			add(EV_TCP_LOST, pid, N_ACCEPTED, 0, 0);
+			add(EV_TCP_LOST, owner, N_ACCEPTED, 0, 0);
 		}
 		return 0;
 	}
 	err = FAR(sk, sk_err);
 	x.sk = (__u64)sk;
 	x.now = now;
-	x.pid = pid;
+	x.owner = owner;
 	x.type = EV_TCP_LOST;
 	x.old = old;
 	x.err = err;
@@ -253,12 +258,12 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 		x.nanos = c->made_ns ? now - c->made_ns : 0;
 	}
 	if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
-		add(EV_TCP_LOST, pid, N_CLOSED, 0, FAR(tp, segs_out));
+		add(EV_TCP_LOST, owner, N_CLOSED, 0, FAR(tp, segs_out));
 		n = FAR(tp, total_retrans);
 		if (n)
-			add(EV_TCP_LOST, pid, N_RESENT, 0, n);
+			add(EV_TCP_LOST, owner, N_RESENT, 0, n);
 		if (!err && FAR((struct inet_connection_sock *)sk, icsk_retransmits) >= UNANSWERED) {
-			add(EV_TCP_LOST, pid, N_STALLED, 0, 0);
+			add(EV_TCP_LOST, owner, N_STALLED, 0, 0);
 			ended(&x);
 		}
 	}
@@ -267,7 +272,7 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 	if (old == TCP_SYN_SENT && c) {
 		/* Where nothing was sent connect() itself returns why: no local port, no route. */
 		if (err || FAR(tp, segs_out)) {
-			add(EV_TCP, pid, err ? N_CONNECT_FAILED : N_ABANDONED, err, 0);
+			add(EV_TCP, owner, err ? N_CONNECT_FAILED : N_ABANDONED, err, 0);
 			x.type = EV_TCP;
 			x.nanos = now - c->start_ns;
 			ended(&x);
@@ -279,10 +284,10 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old, int new)
 		}
 	} else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT) {
 		if (err > 0 && err <= EHOSTUNREACH) {
-			add(EV_TCP_LOST, pid, N_LOST, err, 0);
+			add(EV_TCP_LOST, owner, N_LOST, err, 0);
 			ended(&x);
 		} else {
-			add(EV_TCP_LOST, pid, N_ABORTED, 0, 0); /* from here: SO_LINGER, unread data */
+			add(EV_TCP_LOST, owner, N_ABORTED, 0, 0); /* from here: SO_LINGER, unread data */
 		}
 	}
 	if (c)

@@ -141,6 +141,7 @@ type tcpPeer struct {
 	PID          uint32
 	Port, Family uint16
 	Type, Err    uint16
+	Subject      uint32
 	Addr         [16]byte
 }
 
@@ -158,12 +159,12 @@ type tcpSeen struct {
 }
 
 type tcpPort struct {
-	pid  uint32
+	process
 	port uint16
 }
 
 // tallyTCP hands on what has been counted by peer since the last time.
-func tallyTCP(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) error {
+func tallyTCP(s *Set, gone map[process]bool, handle func(*evidence.Observation)) error {
 	t := &s.tcp
 	if t.peers == nil {
 		t.peers, t.ports = map[tcpPeer]uint64{}, map[tcpPort]bool{}
@@ -175,12 +176,12 @@ func tallyTCP(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) 
 		t.peers[*k] = v.N
 		handle(&evidence.Observation{
 			BootNanos: int64(v.LastNS), WallNanos: int64(v.LastNS) + s.wall.Load(),
-			Source: evidence.SourceKernel, PID: int32(k.PID), Detail: d,
+			Source: evidence.SourceKernel, PID: int32(k.PID), Subject: k.Subject, Detail: d,
 		})
 	}
 	defer t.forget(gone)
 	err := s.peers("tcp_peers", gone, func(k *tcpPeer, v *tcpTally) {
-		t.ports[tcpPort{k.PID, k.Port}] = true
+		t.ports[tcpPort{process{k.Subject, k.PID}, k.Port}] = true
 		switch {
 		case v.N <= wholeEvents:
 		case uint32(k.Type) == evTCP:
@@ -190,14 +191,14 @@ func tallyTCP(s *Set, gone map[uint32]bool, handle func(*evidence.Observation)) 
 		}
 	})
 	return errors.Join(err, s.peers("tcp_made", gone, func(k *tcpPeer, v *tcpTally) {
-		if t.ports[tcpPort{k.PID, k.Port}] {
+		if t.ports[tcpPort{process{k.Subject, k.PID}, k.Port}] {
 			tell(k, v, &evidence.ConnectMade{Peer: k.String(), Nanos: int64(v.Nanos), Count: int64(v.N)})
 		}
 	}))
 }
 
 // peers visits one of the maps by peer, and forgets the entries of processes that are gone.
-func (s *Set) peers(name string, gone map[uint32]bool, visit func(*tcpPeer, *tcpTally)) error {
+func (s *Set) peers(name string, gone map[process]bool, visit func(*tcpPeer, *tcpTally)) error {
 	m := s.env.maps[name]
 	if m == nil {
 		return nil
@@ -208,7 +209,7 @@ func (s *Set) peers(name string, gone map[uint32]bool, visit func(*tcpPeer, *tcp
 	it := m.Iterate()
 	for it.Next(&k, &v) {
 		visit(&k, &v)
-		if gone[k.PID] {
+		if gone[process{k.Subject, k.PID}] {
 			old = append(old, k)
 		}
 	}
@@ -222,12 +223,12 @@ func (s *Set) peers(name string, gone map[uint32]bool, visit func(*tcpPeer, *tcp
 	return nil
 }
 
-func (t *tcpSeen) forget(gone map[uint32]bool) {
+func (t *tcpSeen) forget(gone map[process]bool) {
 	if len(gone) == 0 {
 		return
 	}
-	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone[k.PID] })
-	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone[k.pid] })
+	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone[process{k.Subject, k.PID}] })
+	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone[k.process] })
 }
 
 // inetAddress reads an IPv6 address, or an IPv4 one in the first four bytes.

@@ -20,11 +20,15 @@ const (
 	tcpMapEvents      = "events"
 	tcpMapLeaves      = "leaves"
 	tcpMapLost        = "lost"
+	tcpMapNodeState   = "node_state"
+	tcpMapSubjects    = "subjects"
 	tcpMapTcpConns    = "tcp_conns"
 	tcpMapTcpMade     = "tcp_made"
 	tcpMapTcpPeers    = "tcp_peers"
 	tcpMapTree        = "tree"
 	tcpProgOnTcpState = "on_tcp_state"
+	tcpVarGeneration  = "generation"
+	tcpVarNode        = "node"
 	tcpVarNsLevel     = "ns_level"
 )
 
@@ -77,21 +81,25 @@ type tcpProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcpMapSpecs struct {
-	Counts   *ebpf.MapSpec `ebpf:"counts"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Leaves   *ebpf.MapSpec `ebpf:"leaves"`
-	Lost     *ebpf.MapSpec `ebpf:"lost"`
-	TcpConns *ebpf.MapSpec `ebpf:"tcp_conns"`
-	TcpMade  *ebpf.MapSpec `ebpf:"tcp_made"`
-	TcpPeers *ebpf.MapSpec `ebpf:"tcp_peers"`
-	Tree     *ebpf.MapSpec `ebpf:"tree"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	NodeState *ebpf.MapSpec `ebpf:"node_state"`
+	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
+	TcpConns  *ebpf.MapSpec `ebpf:"tcp_conns"`
+	TcpMade   *ebpf.MapSpec `ebpf:"tcp_made"`
+	TcpPeers  *ebpf.MapSpec `ebpf:"tcp_peers"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // tcpVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcpVariableSpecs struct {
-	NsLevel *ebpf.VariableSpec `ebpf:"ns_level"`
+	Generation *ebpf.VariableSpec `ebpf:"generation"`
+	Node       *ebpf.VariableSpec `ebpf:"node"`
+	NsLevel    *ebpf.VariableSpec `ebpf:"ns_level"`
 }
 
 // tcpObjects contains all objects after they have been loaded into the kernel.
@@ -114,14 +122,16 @@ func (o *tcpObjects) Close() error {
 //
 // It can be passed to loadTcpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcpMaps struct {
-	Counts   *ebpf.Map `ebpf:"counts"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Leaves   *ebpf.Map `ebpf:"leaves"`
-	Lost     *ebpf.Map `ebpf:"lost"`
-	TcpConns *ebpf.Map `ebpf:"tcp_conns"`
-	TcpMade  *ebpf.Map `ebpf:"tcp_made"`
-	TcpPeers *ebpf.Map `ebpf:"tcp_peers"`
-	Tree     *ebpf.Map `ebpf:"tree"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Leaves    *ebpf.Map `ebpf:"leaves"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	NodeState *ebpf.Map `ebpf:"node_state"`
+	Subjects  *ebpf.Map `ebpf:"subjects"`
+	TcpConns  *ebpf.Map `ebpf:"tcp_conns"`
+	TcpMade   *ebpf.Map `ebpf:"tcp_made"`
+	TcpPeers  *ebpf.Map `ebpf:"tcp_peers"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *tcpMaps) Close() error {
@@ -130,6 +140,8 @@ func (m *tcpMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.NodeState,
+		m.Subjects,
 		m.TcpConns,
 		m.TcpMade,
 		m.TcpPeers,
@@ -141,7 +153,9 @@ func (m *tcpMaps) Close() error {
 //
 // It can be passed to loadTcpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcpVariables struct {
-	NsLevel *ebpf.Variable `ebpf:"ns_level"`
+	Generation *ebpf.Variable `ebpf:"generation"`
+	Node       *ebpf.Variable `ebpf:"node"`
+	NsLevel    *ebpf.Variable `ebpf:"ns_level"`
 }
 
 // tcpPrograms contains all programs after they have been loaded into the kernel.

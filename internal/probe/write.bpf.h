@@ -60,7 +60,7 @@ static __always_inline __u64 asked_of(void *regs, __u32 class)
 
 static __always_inline void write_failed(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err, __s64 written)
 {
-	struct count_key k = {.pid = p->pid, .type = EV_WRITE, .nr = nr, .err = err, .arg = arg1(regs)};
+	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_WRITE, .nr = nr, .err = err, .arg = arg1(regs)};
 	__u64 asked = asked_of(regs, CALL_CLASS(c)), n;
 	struct count_value *v;
 	struct write_event *e;
@@ -75,7 +75,7 @@ static __always_inline void write_failed(struct proc *p, void *regs, __u32 nr, _
 		count_lost(EV_WRITE);
 		return;
 	}
-	fill(&e->h, EV_WRITE, sizeof(*e), p);
+	fill(&e->h, EV_WRITE, p);
 	e->nr = nr;
 	e->err = err;
 	e->fd = k.arg;

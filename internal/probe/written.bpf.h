@@ -295,7 +295,7 @@ static __noinline void tell_written(struct proc *p, void *regs, struct run *r, s
 		count_lost(EV_WRITTEN);
 		return;
 	}
-	fill(&e->h, EV_WRITTEN, sizeof(*e), p);
+	fill(&e->h, EV_WRITTEN, p);
 	e->nr = r->nr;
 	e->fd = r->fd;
 	e->ino = r->ino;
@@ -370,6 +370,8 @@ CALL_END(syscall_written, regs, ret)
 	}
 	if (!o || flags & (WRITTEN_ODD | WRITTEN_CLOSER)) {
 		k.pid = p->pid;
+		k.subject = p->subject;
+	k.subject = p->subject;
 		k.err = flags;
 		k.arg = r->tid;
 		l->count = count(&k, ret) + 1;
