@@ -34,7 +34,7 @@ static __always_inline __s32 mark(__u8 *addr)
 
 static __always_inline void read_address(struct address_event *e, void *regs, __u32 c)
 {
-	__u32 len;
+	__u64 len;
 
 	e->addr_len = 0;
 	__builtin_memset(e->addr, 0, sizeof(e->addr));
@@ -42,7 +42,8 @@ static __always_inline void read_address(struct address_event *e, void *regs, __
 		len = arg3(regs);
 		if (len > ADDRESS_MAX)
 			len = ADDRESS_MAX;
-		if (len && !bpf_probe_read_user(e->addr, len, (void *)arg2(regs)))
+		asm volatile("%0 &= 127" : "+r"(len)); /* for the verifier */
+		if (len && len <= ADDRESS_MAX && !bpf_probe_read_user(e->addr, len, (void *)arg2(regs)))
 			e->addr_len = len;
 	}
 }

@@ -106,7 +106,7 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 		}
 		delete(s.seen, gone[i])
 	}
-	for _, p := range All {
+	for _, p := range s.probes {
 		if p.Tally != nil && s.active(p) {
 			err = errors.Join(err, p.Tally(s, s.dead, handle))
 		}

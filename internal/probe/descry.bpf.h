@@ -20,6 +20,7 @@
 #define PROC_INHERITED (PROC_STRANGER * 7 | PROC_COPY)
 #define PROC_OUTSIDE 64  /* of a node: it came into its container from outside, no process there has made it */
 #define PROC_LAUNCH 128  /* of a node: it came from outside and has run no program there yet, nor did who made it */
+#define PROC_ADOPTED 512 /* of a node: Set.Adopt has found it, and does not yet know where it came from */
 #define PROC_LOOKED 256  /* of a node: its system calls are looked at, see Set.Look */
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */
@@ -151,22 +152,22 @@ static __always_inline __u32 tid_of(struct task_struct *t)
  */
 volatile const __u32 node = 0;
 /* Programs that are attached do their work as long as their generation is the state's. */
-volatile const __u32 generation = 0;
+volatile const __u64 generation = 0;
 
-struct node_state {
-	__u32 generation;
-	__u32 subjects; /* numbers given so far; atomic */
-	__u32 adopting; /* while Set.Adopt looks for what runs */
-	__u32 spare;
+enum {
+	NODE_GENERATION,
+	NODE_SUBJECTS, /* numbers given so far; atomic */
+	NODE_ADOPTING, /* while Set.Adopt looks for what runs, and what it does */
+	NODE_STATES = 8,
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, NODE_STATES);
 	__type(key, __u32);
-	__type(value, struct node_state);
+	__type(value, __u64);
 } node_state SEC(".maps");
 
-#define SUBJECT_PATH 256
+#define SUBJECT_PATH 384
 
 /* Key: the subject's number. */
 struct subject {
@@ -179,6 +180,9 @@ struct subject {
 	__u32 look;       /* system calls are looked at */
 	__u32 hierarchy;
 	__u32 path_len;
+	__u64 main_start; /* of main, while Set.Adopt looks for it */
+	__u32 held;       /* Set.Adopt is counted as one of procs */
+	__u32 pad;
 	char path[SUBJECT_PATH]; /* names of its cgroup and those above, each with its NUL, the innermost first */
 };
 struct {
@@ -191,13 +195,13 @@ struct {
 
 static __always_inline bool awake(void)
 {
-	struct node_state *s;
-	__u32 zero = 0;
+	__u32 key = NODE_GENERATION;
+	__u64 *now;
 
 	if (!node)
 		return true;
-	s = bpf_map_lookup_elem(&node_state, &zero);
-	return s && s->generation == generation;
+	now = bpf_map_lookup_elem(&node_state, &key);
+	return now && *now == generation;
 }
 
 /* tree_of is the tree's entry of a process, or NULL. */

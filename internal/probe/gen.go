@@ -11,4 +11,5 @@ package probe
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types tcp tcp.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types dns dns.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types drop drop.bpf.c -- -mcpu=v3 -Wall -Werror
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types container container.bpf.c -- -mcpu=v3 -Wall -Werror
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -no-global-types sockets sockets.bpf.c -- -mcpu=v3 -Wall -Werror

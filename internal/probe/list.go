@@ -15,6 +15,7 @@ import (
 type Probe struct {
 	Name string // "probe/exit": as in evidence.Coverage
 	Cost string // what the user loses where it is missing
+	Node bool   // only a node's
 	Ways []Made // the first that can be had is used
 	// Events that are lost count as lost by this probe.
 	Events []Event
@@ -57,6 +58,7 @@ type Event struct {
 // All lists the probes, in the order in which they are attached. Programs on one tracepoint run in
 // that order: exit, which forgets the process, stands last.
 var All = []*Probe{
+	containerProbe,
 	forkProbe,
 	connectProbe,
 	tcpProbe,
@@ -69,5 +71,6 @@ var All = []*Probe{
 	socketsProbe,
 	socketEndProbe,
 	sweepProbe,
+	adoptProbe,
 	exitProbe,
 }

@@ -29,8 +29,9 @@ type env struct {
 	cache   *btf.Cache
 	without []string
 	level   uint32 // of descry's pid namespace
-	way     Way    // SysExit or Functions, never Auto
-	cpus    int    // possible ones
+	node    *nodeEnv
+	way     Way // SysExit or Functions, never Auto
+	cpus    int // possible ones
 
 	dns *dnsLoaded // loaded, and not attached yet
 
@@ -135,6 +136,9 @@ func (e *env) adapt(o *object, read func() (*ebpf.CollectionSpec, error)) (*ebpf
 	if err := set(spec, "ns_level", e.level); err != nil {
 		return nil, err
 	}
+	if err := e.node.adapt(spec); err != nil {
+		return nil, err
+	}
 	if o.setup != nil {
 		if err := o.setup(e, spec); err != nil {
 			return nil, fmt.Errorf("adapt object %s: %w", o.name, err)
@@ -151,6 +155,10 @@ func (e *env) adapt(o *object, read func() (*ebpf.CollectionSpec, error)) (*ebpf
 		made, err := ebpf.NewMap(m)
 		if err != nil {
 			return nil, fmt.Errorf("make map %s of %s: %w", name, o.name, err)
+		}
+		if err := e.node.fill(name, made); err != nil {
+			made.Close()
+			return nil, fmt.Errorf("fill map %s of %s: %w", name, o.name, err)
 		}
 		e.maps[name] = made
 	}

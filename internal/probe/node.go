@@ -3,7 +3,11 @@
 package probe
 
 import (
+	"cmp"
+
 	"errors"
+
+	"github.com/cilium/ebpf"
 )
 
 // Node makes a Set watch every container of a machine in place of one tree. Each is a subject, with a
@@ -25,11 +29,6 @@ var errNode = errors.New("only a whole node has subjects")
 // Node.NoCalls, does not allow it; os.ErrNotExist for a subject that is not known, or was forgotten.
 func (s *Set) Look(subject uint32, closer bool) error { return errNode }
 
-// Adopt takes up the containers that run already: their processes belong to subjects from then on, and
-// each subject that is new, or was pinned and still has processes, comes as a Container observation
-// through Run. No process is missed, nor told twice, however many start meanwhile.
-func (s *Set) Adopt() error { return errNode }
-
 // Forget lets go of what is kept of a subject whose last observation was read.
 func (s *Set) Forget(subject uint32) {}
 
@@ -42,3 +41,95 @@ func Unpin(dir string) (removed []string, err error) { return nil, errNode }
 
 // ErrPinsInUse is what errors wrap where another process holds the pins.
 var ErrPinsInUse = errors.New("the pinned probes are in use by another process")
+
+// nodeEnv is what a node's objects are adapted to.
+type nodeEnv struct {
+	Node
+	all        []hierarchy
+	scope      []uint64    // keys of the scope's cgroups
+	in         []hierarchy // its directories, in the order of all; without a scope the roots
+	units      int         // number of the hierarchy that units are looked for in
+	generation uint64
+}
+
+func nodeOf(n *Node) *nodeEnv {
+	if n == nil {
+		return nil
+	}
+	return &nodeEnv{Node: *n, generation: 1}
+}
+
+// find finds the cgroups that the configuration names.
+func (n *nodeEnv) find() (err error) {
+	if n.all, err = findHierarchies(); err != nil {
+		return err
+	}
+	if len(n.all) == 0 {
+		return &NotSupportedError{Feature: "finding containers", Err: errors.New("no hierarchy of cgroups is mounted as a whole: a container sees its own part alone")}
+	}
+	n.in = n.all
+	if n.Scope != "" && n.Scope != "/" {
+		if n.in, n.scope, err = scopeOf(n.all, n.Scope); err != nil {
+			return err
+		}
+	}
+	n.units = n.in[0].number
+	return nil
+}
+
+// unified is the directory of version 2 that holds all that is watched, "" where there is none.
+func (n *nodeEnv) unified() string {
+	for _, h := range append(n.in[:len(n.in):len(n.in)], n.all...) {
+		if h.number == 0 {
+			return h.dir
+		}
+	}
+	return ""
+}
+
+// Sizes of maps: entries are made as they are needed, so what is here is a bound.
+var (
+	nodeSizes = map[string]uint32{
+		"tree": 65536, "counts": 131072, "leaves": 16384, "subjects": 16384, "names": 16384,
+		"tcp_conns": 65536, "tcp_peers": 32768, "tcp_made": 8192,
+		"dns_open": 16384, "dns_flows": 2048, "dns_errors": 1024, "dns_pace": 16384,
+	}
+	nodeRing = 16 << 20
+)
+
+// adapt gives an object what of it depends on whether it watches a node.
+func (n *nodeEnv) adapt(spec *ebpf.CollectionSpec) error {
+	if n == nil {
+		return nil
+	}
+	for name, size := range nodeSizes {
+		if m := spec.Maps[name]; m != nil {
+			m.MaxEntries = size
+		}
+	}
+	if m := spec.Maps["events"]; m != nil {
+		m.MaxEntries = uint32(cmp.Or(n.Ring, nodeRing))
+	}
+	if err := set(spec, "node", uint32(1)); err != nil {
+		return err
+	}
+	return set(spec, "generation", n.generation)
+}
+
+// fill puts into a new map what programs find there from their first moment on.
+func (n *nodeEnv) fill(name string, m *ebpf.Map) error {
+	if n == nil {
+		return nil
+	}
+	switch name {
+	case "scope":
+		for _, key := range n.scope {
+			if err := m.Put(key, uint32(1)); err != nil {
+				return err
+			}
+		}
+	case "node_state":
+		return m.Put(nodeGeneration, n.generation)
+	}
+	return nil
+}

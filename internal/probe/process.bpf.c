@@ -4,6 +4,7 @@
 /* The life of the tree's processes: fork, exec, exit. */
 #include "descry.bpf.h"
 #include "fdtable.bpf.h"
+#include "subject.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -26,6 +27,34 @@ struct fork_event {
 	__u32 pad;
 };
 
+/* grew enters a child of a node's subject, unless on_fork_into has done so. */
+static __always_inline void grew(struct task_struct *parent, struct task_struct *child, struct proc *p, struct proc *q)
+{
+	struct subject *s = subject_at(p->subject);
+	__u32 tgid = FAR(parent, tgid), new = FAR(child, tgid), above;
+	struct proc *from;
+	long err;
+
+	if (!s || FAR(child, cgroups) != FAR(parent, cgroups))
+		return;
+	/* One that is made as its maker's sibling, as runc does, has a parent outside. */
+	q->flags |= p->flags & (PROC_LAUNCH | PROC_ADOPTED);
+	above = FAR(child, real_parent, tgid);
+	if (above != tgid) {
+		from = bpf_map_lookup_elem(&tree, &above);
+		if (!from || from->subject != p->subject)
+			q->flags |= PROC_OUTSIDE;
+	}
+	err = bpf_map_update_elem(&tree, &new, q, BPF_NOEXIST);
+	if (err) {
+		if (err != -17) /* EEXIST: another generation of this program was quicker */
+			count_lost(EV_FORK);
+		return;
+	}
+	__sync_fetch_and_add(&s->procs, 1);
+	looks_closer(new, s);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -43,7 +72,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	q.root = p->root;
 	q.subject = p->subject;
 	q.flags = p->flags & PROC_INHERITED;
-	if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
+	if (node)
+		grew(parent, child, p, &q);
+	else if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
 		count_lost(EV_FORK);
 	__sync_fetch_and_add(&p->forks, 1);
 	k.pid = p->pid;
@@ -64,6 +95,25 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 /* --- exec --- */
 
+/* executed ends what a runtime does in its container: the first that it made there which runs a program
+ * is the container's main process. */
+__noinline int executed(__u64 leader, __u32 tgid)
+{
+	struct proc *p = bpf_map_lookup_elem(&tree, &tgid);
+	struct subject *s;
+
+	if (!p)
+		return 0;
+	s = subject_at(p->subject);
+	__sync_fetch_and_or(&p->flags, PROC_EXECED);
+	__sync_fetch_and_and(&p->flags, ~PROC_LAUNCH);
+	if (!s || !(p->flags & PROC_OUTSIDE) || p->flags & PROC_ADOPTED || __sync_val_compare_and_swap(&s->main_known, 0, 1))
+		return 0;
+	s->main = p->root = p->pid;
+	tell_container(p->subject, CONTAINER_MAIN, leader);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm *bprm)
 {
@@ -75,6 +125,8 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	p = tree_of(tgid);
 	if (!p)
 		return 0;
+	if (node)
+		executed((__u64)FAR(t, group_leader), tgid);
 	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (!w) {
@@ -88,13 +140,15 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	n = w->paths.n & (WALK_PATHS - 1);
 	start = BPF_CORE_READ(t, mm, arg_start);
 	end = BPF_CORE_READ(t, mm, arg_end);
-	len = end > start ? end - start : 0;
+	end -= start;
+	len = end < ARGS ? end : ARGS;
+	asm volatile("" : "+r"(len)); /* for the verifier: the bounds of the register that is used */
 	if (len > ARGS)
 		len = ARGS;
 	if (bpf_probe_read_user(&w->paths.bytes[n], len, (void *)start))
 		len = 0;
 	w->paths.extra = len;
-	w->paths.id = 0;
+	w->paths.id = tid_of(FAR(t, real_parent, group_leader)) | (__u64)!!(p->flags & PROC_OUTSIDE) << 32;
 	fill(&w->paths.h, EV_EXEC, p);
 	n += sizeof(w->paths) - sizeof(w->paths.bytes) + len;
 	if (n > sizeof(w->paths))
@@ -281,5 +335,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 out:
 	if (w)
 		walk_release(slot);
+	if (node)
+		gone_from(q.subject, (__u64)FAR(t, group_leader));
 	return 0;
 }

@@ -83,7 +83,8 @@ func decodeExec(_ *Set, _ *evidence.Observation, raw []byte) evidence.Detail {
 	if n+extra > len(b) || n < 0 || extra < 0 {
 		return nil
 	}
-	d := &evidence.Exec{Path: readPath(b[:n])}
+	from := le.Uint64(raw[headerSize:])
+	d := &evidence.Exec{Path: readPath(b[:n]), Parent: int32(uint32(from)), Outside: from>>32 != 0}
 	if args := string(b[n : n+extra]); args != "" {
 		// A last one that is cut has no NUL behind it.
 		d.Args = strings.Split(strings.TrimSuffix(args, "\x00"), "\x00")

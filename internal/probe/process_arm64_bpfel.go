@@ -20,6 +20,7 @@ const (
 	processMapEvents           = "events"
 	processMapLeaves           = "leaves"
 	processMapLost             = "lost"
+	processMapNames            = "names"
 	processMapNodeState        = "node_state"
 	processMapSubjects         = "subjects"
 	processMapTree             = "tree"
@@ -89,6 +90,7 @@ type processMapSpecs struct {
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Leaves    *ebpf.MapSpec `ebpf:"leaves"`
 	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	Names     *ebpf.MapSpec `ebpf:"names"`
 	NodeState *ebpf.MapSpec `ebpf:"node_state"`
 	Subjects  *ebpf.MapSpec `ebpf:"subjects"`
 	Tree      *ebpf.MapSpec `ebpf:"tree"`
@@ -130,6 +132,7 @@ type processMaps struct {
 	Events    *ebpf.Map `ebpf:"events"`
 	Leaves    *ebpf.Map `ebpf:"leaves"`
 	Lost      *ebpf.Map `ebpf:"lost"`
+	Names     *ebpf.Map `ebpf:"names"`
 	NodeState *ebpf.Map `ebpf:"node_state"`
 	Subjects  *ebpf.Map `ebpf:"subjects"`
 	Tree      *ebpf.Map `ebpf:"tree"`
@@ -142,6 +145,7 @@ func (m *processMaps) Close() error {
 		m.Events,
 		m.Leaves,
 		m.Lost,
+		m.Names,
 		m.NodeState,
 		m.Subjects,
 		m.Tree,

@@ -50,6 +50,7 @@ type Config struct {
 type Set struct {
 	env    *env
 	self   int
+	probes []*Probe   // those of All that it is to have
 	mu     sync.Mutex // guards status and links while what may come later is loaded
 	status []Status
 	links  []link.Link
@@ -90,7 +91,7 @@ type Set struct {
 func Open(cfg Config) (_ *Set, err error) {
 	s := &Set{
 		env: &env{
-			cache: btf.NewCache(), without: cfg.Without,
+			cache: btf.NewCache(), without: cfg.Without, node: nodeOf(cfg.Node),
 			maps: map[string]*ebpf.Map{}, objs: map[*object]func() (*ebpf.CollectionSpec, error){},
 		},
 		self: cfg.SelfPID, iters: map[string]*link.Iter{}, missed: map[string]func() int64{}, leafed: map[string]*Made{}, comms: map[[16]byte]string{},
@@ -106,6 +107,11 @@ func Open(cfg Config) (_ *Set, err error) {
 			s.Close()
 		}
 	}()
+	for _, p := range All {
+		if (!p.Node || cfg.Node != nil) && (p != syscallProbe || cfg.Node == nil) {
+			s.probes = append(s.probes, p)
+		}
+	}
 	if err := s.prepare(cfg); err != nil {
 		return nil, err
 	}
@@ -147,6 +153,11 @@ func (s *Set) prepare(cfg Config) (err error) {
 	}
 	if e.level, err = e.findLevel(); err != nil {
 		return &NotSupportedError{Feature: "watching from inside a pid namespace", Err: err}
+	}
+	if e.node != nil {
+		if err := e.node.find(); err != nil {
+			return err
+		}
 	}
 	return s.setWall()
 }
@@ -194,7 +205,7 @@ func (s *Set) attachAll(way Way) {
 		clear(s.env.objs) // their constants may depend on the way
 		s.loadAll(progs, func(m *Made) bool { return !m.Later && (m.Way == Auto || m.Way == SysExit) })
 	}
-	for _, p := range All {
+	for _, p := range s.probes {
 		if p.later() {
 			for i := range p.Ways {
 				_, _ = s.env.open(p.Ways[i].Object) // its maps are there from now on; an error comes again
@@ -217,7 +228,7 @@ func (s *Set) loadLater() {
 	progs := programs{}
 	s.loadAll(progs, func(m *Made) bool { return m.Later })
 	s.mu.Lock()
-	for i, p := range All {
+	for i, p := range s.probes {
 		if p.later() {
 			s.status[i] = s.attachProbe(p, progs)
 		}
@@ -273,7 +284,7 @@ func (ps programs) close() {
 func (s *Set) loadAll(progs programs, wanted func(*Made) bool) {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, p := range slices.Backward(All) { // the last ones take longest
+	for _, p := range slices.Backward(s.probes) { // the last ones take longest
 		for i := range p.Ways {
 			m := &p.Ways[i]
 			if !wanted(m) || s.lacks(p, m) != nil {
@@ -323,7 +334,7 @@ func (s *Set) lacks(p *Probe, m *Made) error {
 // functionsFailed says that some probe could not be made of functions though the kernel allows it:
 // then all use the other way, so that nothing is counted twice.
 func (s *Set) functionsFailed(progs programs) bool {
-	for _, p := range All {
+	for _, p := range s.probes {
 		for i := range p.Ways {
 			if p.Ways[i].Way != Functions {
 				continue

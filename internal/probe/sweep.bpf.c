@@ -39,6 +39,11 @@ struct process_row {
 	__u64 select_calls;
 	struct standard io[3];
 	char comm[COMM_LEN];
+	__u64 start_ns;
+	__u32 subject;
+	__u32 parent;
+	__u32 outside;
+	__u32 pad;
 };
 
 struct blocked_row {
@@ -208,6 +213,10 @@ int on_sweep(struct bpf_iter__task *ctx)
 	row.hard = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_max);
 	row.select_calls = p->select_calls;
 	BPF_CORE_READ_INTO(&row.comm, t, group_leader, comm);
+	row.start_ns = FAR(t, group_leader, start_boottime);
+	row.subject = p->subject;
+	row.parent = tid_of(FAR(t, real_parent, group_leader));
+	row.outside = !!(p->flags & PROC_OUTSIDE);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
 }

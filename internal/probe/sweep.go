@@ -41,7 +41,8 @@ const (
 	processNumbers = 4 * 4
 	processIO      = processNumbers + 8*6
 	processComm    = processIO + 3*ioSize
-	processRow     = processComm + 16
+	processStart   = processComm + 16
+	processRow     = processStart + 8 + 4*4
 
 	tableKinds = 4*10 + 8*2
 	tableRow   = tableKinds + 4*walkKinds
@@ -187,7 +188,8 @@ func (s *Set) process(pid int32, row []byte, now int64) *evidence.Observation {
 	d := &evidence.Process{
 		Open: int64(n(0)), Highest: int64(n(1)), SoftLimit: limit(n(2)), HardLimit: limit(n(3)),
 		RSSBytes: int64(n(4)) * int64(os.Getpagesize()), SelectCalls: int64(n(5)),
-		Threads: int64(le.Uint32(row[12:])),
+		Threads: int64(le.Uint32(row[12:])), StartNanos: int64(le.Uint64(row[processStart:])),
+		Parent: int32(le.Uint32(row[processStart+12:])), Outside: le.Uint32(row[processStart+16:]) != 0,
 	}
 	var std [3]standard
 	for fd := range std {
@@ -203,7 +205,7 @@ func (s *Set) process(pid int32, row []byte, now int64) *evidence.Observation {
 	}
 	return &evidence.Observation{
 		BootNanos: now, WallNanos: now + s.wall.Load(), Source: evidence.SourceSample,
-		PID: pid, Comm: cString(row[processComm : processComm+16]), Detail: d,
+		PID: pid, Comm: cString(row[processComm : processComm+16]), Subject: le.Uint32(row[processStart+8:]), Detail: d,
 	}
 }
 

@@ -187,7 +187,7 @@ static __always_inline bool of_output(__u64 fd) { return (__u32)fd - 1 <= 1; }
  */
 static __always_inline bool started(struct proc *p)
 {
-	return p->flags & PROC_EXECED || p->pid != p->root;
+	return node ? !(p->flags & PROC_LAUNCH) : p->flags & PROC_EXECED || p->pid != p->root;
 }
 
 /* The registers at the call, and the stack from the start of its page on: page-wise, so that a

@@ -112,7 +112,7 @@ static __always_inline void began(struct sock *sk, __u64 key)
 	struct proc *p = mine();
 	struct file *f;
 
-	if (!p || (!(p->flags & PROC_EXECED) && p->pid == p->root)) {
+	if (!p || (node ? p->flags & PROC_LAUNCH : !(p->flags & PROC_EXECED) && p->pid == p->root)) {
 		bpf_map_delete_elem(&tcp_conns, &key); /* of one who had the address before */
 		return;
 	}

@@ -335,14 +335,19 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 };
+struct cgroup_root {
+	int hierarchy_id; /* 0: version 2 */
+};
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 struct css_set {
 	struct cgroup_subsys_state *subsys[32];
+	struct cgroup *dfl_cgrp;
 };
-enum cgroup_subsys_id { memory_cgrp_id = 4, pids_cgrp_id = 11 };
+enum cgroup_subsys_id { cpu_cgrp_id = 1, memory_cgrp_id = 4, pids_cgrp_id = 11 };
 struct pids_cgroup {
 	struct cgroup_subsys_state css;
 	atomic64_t counter, limit;

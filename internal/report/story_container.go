@@ -15,6 +15,8 @@ func container(pid int32, d *evidence.Container) string {
 		return "the container ran already when descry began to watch it"
 	case evidence.ContainerJoined:
 		return fmt.Sprintf("pid %d came into the container from outside", pid)
+	case evidence.ContainerMain:
+		return fmt.Sprintf("pid %d is the container's main process", pid)
 	case evidence.ContainerLeft:
 		return fmt.Sprintf("pid %d left the container", pid)
 	case evidence.ContainerEmpty:

@@ -1,0 +1,356 @@
+//go:build linux
+
+package probe
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
+
+// grounds is a scope of the test's own, in the hierarchies of the test's choice.
+type grounds struct {
+	t    *testing.T
+	path string // as /proc/PID/cgroup has it
+	dirs []hierarchy
+}
+
+// newGrounds makes a scope. Of version 1 are the hierarchies that are named; "" is version 2. It skips
+// where this machine does not have one of them.
+func newGrounds(t *testing.T, names ...string) *grounds {
+	t.Helper()
+	all, err := findHierarchies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r [4]byte
+	rand.Read(r[:])
+	g := &grounds{t: t, path: "/descry-test-" + hex.EncodeToString(r[:])}
+	for _, name := range names {
+		found := false
+		for _, h := range all {
+			if h.name == name {
+				h.dir = filepath.Join(h.dir, g.path)
+				g.dirs = append(g.dirs, h)
+				found = true
+			}
+		}
+		if !found {
+			t.Skipf("needs the hierarchy %q of cgroups", name)
+		}
+	}
+	for _, h := range g.dirs {
+		if err := os.Mkdir(h.dir, 0o755); err != nil {
+			t.Skip("needs to make cgroups: ", err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, h := range g.dirs {
+			_ = filepath.WalkDir(h.dir, func(dir string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+					for pid := range strings.FieldsSeq(string(b)) {
+						n, _ := strconv.Atoi(pid)
+						_ = unix.Kill(n, unix.SIGKILL)
+					}
+				}
+				return nil
+			})
+			until := time.Now().Add(patience)
+			for removeTree(h.dir) != nil && time.Now().Before(until) {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+	})
+	return g
+}
+
+// removeTree removes cgroups, the innermost first.
+func removeTree(dir string) error {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	for _, d := range all {
+		if d.IsDir() {
+			if err := removeTree(filepath.Join(dir, d.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return unix.Rmdir(dir)
+}
+
+// mkdir makes a cgroup in all hierarchies.
+func (g *grounds) mkdir(path string) string {
+	g.t.Helper()
+	for _, h := range g.dirs {
+		if err := os.MkdirAll(filepath.Join(h.dir, path), 0o755); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	g.feed(path)
+	return path
+}
+
+// put puts a process into a cgroup, in one hierarchy after the other.
+func (g *grounds) put(path string, pid int) {
+	g.t.Helper()
+	for _, h := range g.dirs {
+		if err := os.WriteFile(filepath.Join(h.dir, path, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
+func (g *grounds) remove(path string) {
+	g.t.Helper()
+	for _, h := range g.dirs {
+		until := time.Now().Add(patience)
+		for {
+			err := removeTree(filepath.Join(h.dir, path))
+			if err == nil {
+				break
+			}
+			if time.Now().After(until) {
+				g.t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// newID is a container's id.
+func newID() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+const podUID = "pod0a1b2c3d-1111-2222-3333-444455556666"
+
+// openNode opens a Set for what is below the grounds.
+func openNode(t *testing.T, g *grounds, n Node) *watch {
+	t.Helper()
+	n.Scope = g.path
+	return open(t, Config{Node: &n})
+}
+
+// sh starts a shell that waits for a line before it runs a script, and is put into a cgroup before.
+func (g *grounds) sh(path, script string) *kid {
+	g.t.Helper()
+	k := g.shell(script)
+	g.put(path, k.pid)
+	return k
+}
+
+// shell is one that is in no cgroup of the grounds yet.
+func (g *grounds) shell(script string) *kid {
+	g.t.Helper()
+	k := &kid{Cmd: exec.Command("/bin/sh", "-c", "read go; "+script), t: g.t, out: bufio.NewReader(strings.NewReader(""))}
+	k.Stderr = os.Stderr
+	var err error
+	if k.in, err = k.StdinPipe(); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := k.Start(); err != nil {
+		g.t.Skip("needs /bin/sh: ", err)
+	}
+	k.pid = k.Process.Pid
+	g.t.Cleanup(func() {
+		_ = k.Process.Kill()
+		_ = k.Wait()
+	})
+	return k
+}
+
+func (k *kid) run() {
+	k.t.Helper()
+	if _, err := io.WriteString(k.in, "go\n"); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// container waits for what happened to the container of a cgroup.
+func (w *watch) container(action, path string) *evidence.Observation {
+	w.t.Helper()
+	return w.await(action+" of "+path, func(o *evidence.Observation) bool {
+		d, ok := o.Detail.(*evidence.Container)
+		return ok && d.Action == action && strings.HasSuffix(d.Cgroup, path)
+	})
+}
+
+// ofSubject gives all that was seen of a subject.
+func (w *watch) ofSubject(n uint32) []*evidence.Observation {
+	return w.all(func(o *evidence.Observation) bool { return o.Subject == n })
+}
+
+func actionsOf(all []*evidence.Observation) (out []string) {
+	for _, o := range all {
+		if d, ok := o.Detail.(*evidence.Container); ok {
+			out = append(out, d.Action)
+		}
+	}
+	return out
+}
+
+// Each layout: what is watched is the same.
+var layouts = map[string][]string{
+	"v2":     {""},
+	"v1":     {"cpuset", "memory", "pids"},
+	"hybrid": {"cpuset", "memory", "name=systemd", ""},
+}
+
+// feed gives a cpuset its processors: it begins without, and takes no process.
+func (g *grounds) feed(path string) {
+	for _, h := range g.dirs {
+		if h.name != "cpuset" {
+			continue
+		}
+		dir := h.dir
+		for part := range strings.SplitSeq("./"+path, "/") {
+			dir = filepath.Join(dir, part)
+			for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
+				b, _ := os.ReadFile(filepath.Join(filepath.Dir(dir), f))
+				_ = os.WriteFile(filepath.Join(dir, f), b, 0o644)
+			}
+		}
+	}
+}
+
+func TestContainers(t *testing.T) {
+	for name, in := range layouts {
+		t.Run(name, func(t *testing.T) {
+			g := newGrounds(t, in...)
+			w := openNode(t, g, Node{})
+			w.need("probe/container")
+			w.need("probe/exec")
+			path := g.mkdir("kubepods/burstable/" + podUID + "/" + newID())
+			k := g.sh(path, "/bin/true; (exit 3); exec /bin/sh -c 'exit 7'")
+			outside := g.shell("/bin/true")
+			outside.run()
+			k.run()
+			if st := k.end(); st.ExitStatus() != 7 {
+				t.Fatalf("ended with %v", st)
+			}
+			empty := w.container(evidence.ContainerEmpty, path)
+			g.remove(path)
+			w.container(evidence.ContainerRemoved, path)
+			w.flushed()
+
+			all := w.ofSubject(empty.Subject)
+			if got := strings.Join(actionsOf(all), " "); got != "started main empty removed" {
+				t.Errorf("the container: %s", got)
+			}
+			first := all[0].Detail
+			if d, ok := first.(*evidence.Container); !ok || d.Action != evidence.ContainerStarted || int(all[0].PID) != k.pid {
+				t.Errorf("first of all came %T %+v of %d", first, first, all[0].PID)
+			} else if st := new(unix.Stat_t); unix.Stat(filepath.Join(g.dirs[0].dir, path), st) == nil && st.Ino != d.CgroupID {
+				t.Errorf("cgroup %d, want %d", d.CgroupID, st.Ino)
+			}
+			exits := 0
+			for _, o := range all {
+				if o.Kind() == evidence.KindExit {
+					exits++
+				}
+			}
+			if exits < 2 || exits > 3 { // some shells make no process for a subshell at their end
+				t.Errorf("%d exits", exits)
+			}
+			if got := w.container(evidence.ContainerMain, path).PID; int(got) != k.pid {
+				t.Errorf("main process %d, want %d", got, k.pid)
+			}
+			for _, o := range w.all(func(o *evidence.Observation) bool { return o.Subject != empty.Subject }) {
+				t.Errorf("not of the container: %+v %+v", o, o.Detail)
+			}
+			if got := w.exitsOf(k.pid); got != 1 {
+				t.Errorf("the main process ended %d times", got)
+			}
+		})
+	}
+}
+
+// What runs already is taken up whole, while it forks as fast as it can.
+func TestAdopt(t *testing.T) {
+	for name, in := range layouts {
+		t.Run(name, func(t *testing.T) {
+			g := newGrounds(t, in...)
+			path, quiet := g.mkdir("kubepods/"+podUID+"/"+newID()), g.mkdir("system.slice/docker-"+newID()+".scope")
+			// Each child is the parent of the next; they end when the file is there.
+			stop := filepath.Join(t.TempDir(), "stop")
+			k := g.sh(path, "n=0; while [ ! -e "+stop+" ]; do (:); n=$((n+1)); done; exit 9")
+			k.run()
+			q := g.sh(quiet, "sleep 1000 & wait")
+			q.run()
+			g.sh(g.mkdir("no/container"), "exit 1")
+			for { // the sleep is there
+				b, _ := os.ReadFile(filepath.Join(g.dirs[0].dir, quiet, "cgroup.procs"))
+				if len(strings.Fields(string(b))) == 2 {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			w := openNode(t, g, Node{})
+			w.need("probe/adopt")
+			for range 3 {
+				if err := w.Adopt(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, quietFound := w.container(evidence.ContainerFound, path), w.container(evidence.ContainerFound, quiet)
+			if main := w.container(evidence.ContainerMain, path); int(main.PID) != k.pid || main.Subject != found.Subject {
+				t.Errorf("main process %d of subject %d, want %d of %d", main.PID, main.Subject, k.pid, found.Subject)
+			}
+			if main := w.container(evidence.ContainerMain, quiet); int(main.PID) != q.pid {
+				t.Errorf("main process %d, want %d", main.PID, q.pid)
+			}
+			must(os.WriteFile(stop, nil, 0o600))
+			if st := k.end(); st.ExitStatus() != 9 {
+				t.Fatalf("ended with %v", st)
+			}
+			w.container(evidence.ContainerEmpty, path)
+			w.flushed()
+			all := w.ofSubject(found.Subject)
+			if got := strings.Join(actionsOf(all), " "); got != "found main empty" {
+				t.Errorf("the container: %s", got)
+			}
+			if all[0] != found {
+				t.Errorf("first of all came %+v", all[0])
+			}
+			swept := map[int32]*evidence.Process{}
+			must(w.Sweep(func(o *evidence.Observation) {
+				if o.Subject == quietFound.Subject {
+					swept[o.PID] = o.Detail.(*evidence.Process)
+				}
+			}))
+			if len(swept) != 2 || swept[int32(q.pid)] == nil || !swept[int32(q.pid)].Outside || int(swept[int32(q.pid)].Parent) != os.Getpid() {
+				t.Errorf("swept %+v", swept)
+			}
+			for pid, p := range swept {
+				if int(pid) != q.pid && (p.Outside || int(p.Parent) != q.pid) {
+					t.Errorf("the child: %+v", p)
+				}
+			}
+		})
+	}
+}
+
+func (w *watch) exitsOf(pid int) int {
+	return len(w.all(func(o *evidence.Observation) bool { return int(o.PID) == pid && o.Kind() == evidence.KindExit }))
+}
