@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"strings"
+
 	"github.com/descry-dev/descry/internal/version"
 )
 
@@ -128,7 +130,8 @@ func probes(p *page, m *Metrics) {
 
 func runtimes(p *page, m *Metrics) {
 	for _, v := range m.agent.Runtimes {
-		p.put(truth(v.Up), label("runtime", v.Name))
+		name, _, _ := strings.Cut(v.Name, " ") // without its version, which changes
+		p.put(truth(v.Up), label("runtime", name))
 	}
 }
 

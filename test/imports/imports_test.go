@@ -76,7 +76,7 @@ var neverIn = map[string]map[string]string{
 
 // tools are programs of the project's own building and testing; they may import what they need.
 func isTool(path string) bool {
-	return strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "bench") || strings.HasPrefix(path, "examples/") ||
+	return strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "bench") || strings.HasPrefix(path, "examples/") || strings.HasPrefix(path, "deploy/") ||
 		strings.HasSuffix(path, "gen")
 }
 

@@ -44,3 +44,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $names := dict "containerd" "containerd.sock" "crio" "crio.sock" "k3s" "containerd.sock" "docker" "docker.sock" -}}
 {{- printf "/host%s/%s" (include "descry.runtimeDir" .) (get $names .Values.runtime) -}}
 {{- end -}}
+
+{{/* What the agent's container may do. */}}
+{{- define "descry.securityContext" -}}
+runAsUser: 0
+runAsGroup: 0
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+privileged: false
+capabilities:
+  drop: [ALL]
+  {{- with .Values.capabilities }}
+  add:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- with .Values.seccompProfile }}
+seccompProfile:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}
+{{- with .Values.appArmorProfile }}
+appArmorProfile:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .Values.seLinuxOptions }}
+seLinuxOptions:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
