@@ -47,7 +47,7 @@ func casesCommand(s *settings) *cobra.Command {
 				return err
 			}
 			if len(entries) == 0 {
-				fmt.Fprintf(s.stderr, "descry: no cases are kept in %s yet; descry run -- COMMAND makes one when COMMAND dies\n", s.cases)
+				fmt.Fprintf(s.stderr, "descry: no cases are kept in %s yet; descry run -- COMMAND makes one when COMMAND dies, and descry agent when a container does\n", s.cases)
 				return nil
 			}
 			w, color, width := s.terminal(os.Stdout, s.stdout)
@@ -62,7 +62,9 @@ func casesCommand(s *settings) *cobra.Command {
 func shown(entries []casebook.Entry) []*evidence.Case {
 	cases := make([]*evidence.Case, len(entries))
 	for i, e := range entries {
-		c := &evidence.Case{ID: e.ID, Kind: e.Kind, OpenedAt: e.OpenedAt, Subject: evidence.Subject{Command: e.Command}}
+		c := &evidence.Case{ID: e.ID, Kind: e.Kind, OpenedAt: e.OpenedAt, Subject: evidence.Subject{
+			Command: e.Command, Namespace: e.Namespace, Pod: e.Pod, Container: e.Container, ContainerID: e.ContainerID, Unit: e.Unit,
+		}}
 		if e.Kind != evidence.CaseWarning {
 			c.Death = &evidence.Death{ExitCode: e.ExitCode, Signal: e.Signal, Comm: e.Comm, NotStarted: e.NotStarted}
 		}
@@ -79,9 +81,11 @@ func shown(entries []casebook.Entry) []*evidence.Case {
 
 func whyCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "why [ID]", Short: "Show a case that was kept, the newest without an ID",
-		Long: `Show a case that was kept: the newest, or the one whose ID begins so. descry cases lists them.`,
-		Args: atMost(1, "why takes one ID, or none for the newest case"),
+		Use: "why [ID|NAME]", Short: "Show a case that was kept, the newest without an ID",
+		Long: `Show a case that was kept: the newest, the one whose ID begins so, or the newest of who is called
+NAME: a pod (cart-7d9f, shop/cart-7d9f), a container (app, cart-7d9f/app), a unit (nginx.service) or a
+command. descry cases lists them.`,
+		Args: atMost(1, "why takes one ID or NAME, or none for the newest case"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := s.checkFormat(); err != nil {
 				return err
@@ -95,6 +99,11 @@ func whyCommand(s *settings) *cobra.Command {
 				return err
 			}
 			c, err := book.Get(id)
+			if id != "" && errors.Is(err, casebook.ErrNotFound) || errors.Is(err, casebook.ErrAmbiguous) {
+				if named, none := book.Find(id); none == nil {
+					c, err = named, nil
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -93,7 +93,7 @@ out, and when the program dies it says why.`,
 	})
 	root.PersistentFlags().StringVar(&s.cases, "cases", defaultCases(), "`DIR` where cases are kept (or DESCRY_CASES)")
 	root.PersistentFlags().StringVar(&s.cores, "core-dir", defaultCores(), "`DIR` where cores are kept (or DESCRY_CORES)")
-	root.AddCommand(runCommand(s), agentCommand(s), whyCommand(s), casesCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), coreCommand(s), &cobra.Command{
+	root.AddCommand(runCommand(s), agentCommand(s), whyCommand(s), casesCommand(s), topCommand(s), judgeCommand(s), logcheckCommand(s), doctorCommand(s), coreCommand(s), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := fmt.Fprintln(stdout, "descry", version.String()); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/descry-dev/descry/internal/casebook"
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/ladder"
+	"github.com/descry-dev/descry/internal/metrics"
 	"github.com/descry-dev/descry/internal/probe"
 )
 
@@ -34,31 +36,45 @@ type NodeConfig struct {
 
 // Sizes of the agent's own.
 const (
-	nodeMemory  = 56 << 20 // bytes of the Go heap and its kind, beyond which memory is given back sooner
-	nodeQueue   = 4096     // messages to the goroutine that owns all subjects
+	nodeMemory  = 48 << 20 // bytes of Go's memory, beyond which it is given back sooner
+	nodeGC      = 50       // per cent, as GOGC: little is allocated, so that it costs little
+	nodeQueue   = 8192     // messages to the goroutine that owns all subjects
 	nodeJudges  = 2        // cases that are judged at once
-	nodeWaiting = 256      // deaths that wait to be judged
+	nodeWaiting = 1024     // deaths that wait to be judged
+	endTime     = 800 * time.Millisecond
 )
 
-// node is the agent of one machine. The goroutine in Run owns everything that is not said to be another's;
+// node is the agent of one machine. The goroutine in own owns everything that is not said to be another's;
 // others send it messages.
 type node struct {
-	cfg  NodeConfig
-	log  *slog.Logger
-	set  *probe.Set // nil: no probes, for the reason in blind
-	book *casebook.Book
+	cfg   NodeConfig
+	log   *slog.Logger
+	set   *probe.Set
+	book  *casebook.Book
+	names registry         // nil: none
+	tell  *metrics.Metrics // nil: none
+	state *state
+	loops loops // of the judges, too
 
 	in   chan message
 	done chan struct{} // closed when nobody reads in any more
 	jobs chan *job
 	work sync.WaitGroup
 
-	started  time.Time
-	subjects map[uint32]*subject
-	places   map[string]*subject // by container id or cgroup
-	pids     map[int32]*subject
-	last     uint32 // number that was given last
-	finder   finder
+	started    time.Time
+	subjects   map[uint32]*subject
+	places     map[string]*subject // by container id or cgroup: the newest life
+	pids       map[int32]*subject
+	last       uint32 // number that was given last
+	finder     finder
+	steps      *ladder.Ladder
+	lookFailed string
+	awaited    map[*subject]time.Time // ended on purpose, until it is known whether they were started again
+	podGone    map[string]bool        // pods whose sandbox has ended
+	aliases    map[string]string      // workloads by command
+	pending    int                    // deaths on their way to the judges
+	stopping   bool
+	figures    figures
 }
 
 // message is an observation, or something that the owner is to do.
@@ -68,11 +84,12 @@ type message struct {
 }
 
 // RunNode watches all containers of the machine until ctx ends, and keeps a case of each that dies. The
-// error says why it could not begin.
-func RunNode(ctx context.Context, cfg NodeConfig) error {
+// error says why it could not begin, or go on.
+func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	n := &node{
 		cfg: cfg, log: cfg.Log, in: make(chan message, nodeQueue), done: make(chan struct{}), jobs: make(chan *job, nodeWaiting),
 		started: time.Now(), subjects: map[uint32]*subject{}, places: map[string]*subject{}, pids: map[int32]*subject{},
+		steps: ladder.New(ladder.Config{}), awaited: map[*subject]time.Time{}, podGone: map[string]bool{},
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -80,26 +97,51 @@ func RunNode(ctx context.Context, cfg NodeConfig) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(nodeMemory)
 	}
-	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
-		return fmt.Errorf("keep the agent's state in %s: %w", cfg.State, reason(err))
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(nodeGC)
+	}
+	var before []record
+	if n.state, before, err = openState(cfg.State); err != nil {
+		return err
+	}
+	defer n.state.close()
+	for _, r := range before {
+		if r.Case != "" && r.Workload != "" {
+			n.loops.remember(r.Workload, r.Kind, r.Case, r.Cause, r.At)
+		}
 	}
 	n.book = casebook.New(cfg.Cases, casebook.Bounds{})
-	set, err := probe.Open(probe.Config{})
-	if err != nil {
+	if n.set, err = probe.Open(probe.Config{}); err != nil {
 		return fmt.Errorf("watch this node: %w", err)
 	}
-	n.set = set
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var beside sync.WaitGroup // what ends with ctx
+	defer beside.Wait()
+	defer stop()
+	if err := n.openNames(ctx, &beside); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
+	if err := n.openMetrics(ctx, &beside); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
+	if err := n.openStatus(ctx, &beside); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
 	n.say()
 	for range nodeJudges {
 		n.work.Go(n.judge)
 	}
+	beside.Go(func() { n.fill(ctx) })
 	reading := make(chan error, 1)
-	go func() { reading <- set.Run(func(o *evidence.Observation) { n.post(message{o: o}) }) }()
+	go func() { reading <- n.set.Run(func(o *evidence.Observation) { n.post(message{o: o}) }) }()
 	err = n.own(ctx, reading)
 	close(n.done)
 	close(n.jobs)
 	n.work.Wait()
-	return errors.Join(err, set.Close())
+	n.writeMore()
+	n.state.touch()
+	return errors.Join(err, n.set.Close())
 }
 
 // post sends the owner a message. Nobody waits for an owner that is gone.
@@ -107,6 +149,18 @@ func (n *node) post(m message) {
 	select {
 	case n.in <- m:
 	case <-n.done:
+	}
+}
+
+// ask has the owner do something and waits for it; false: the owner is gone.
+func (n *node) ask(do func()) bool {
+	did := make(chan struct{})
+	n.post(message{do: func() { do(); close(did) }})
+	select {
+	case <-did:
+		return true
+	case <-n.done:
+		return false
 	}
 }
 
@@ -121,33 +175,40 @@ func (n *node) say() {
 	if scope == "" {
 		scope = "/"
 	}
-	var missing []string
+	args := []any{"version", descryVersion(), "scope", scope, "cases", n.cfg.Cases, "state", n.cfg.State}
 	for _, st := range n.set.Status() {
 		if st.Missing != "" {
-			missing = append(missing, st.Name)
+			args = append(args, "missing "+st.Name, st.Missing)
+		} else if st.Name == callSource {
+			args = append(args, "system calls", st.By)
 		}
-	}
-	args := []any{"version", descryVersion(), "scope", scope, "cases", n.cfg.Cases, "state", n.cfg.State}
-	if len(missing) > 0 {
-		args = append(args, "missing", missing)
 	}
 	n.log.Info("watching", args...)
 }
 
-// own is the owner's loop.
+// callSource is the probe of step 1.
+const callSource = "probe/syscall"
+
+// own is the owner's loop. It ends when ctx has ended and all deaths that were seen are on their way to the judges.
 func (n *node) own(ctx context.Context, reading <-chan error) error {
-	every := n.cfg.Sweep
-	if every <= 0 {
-		every = time.Second
-	}
-	sweep := time.NewTicker(every)
+	sweep := time.NewTicker(max(n.cfg.Sweep, 100*time.Millisecond))
 	defer sweep.Stop()
 	find := time.NewTicker(findEvery)
 	defer find.Stop()
 	n.find(true)
+	ended, late := ctx.Done(), (<-chan time.Time)(nil)
+	var changed <-chan struct{}
+	if n.names != nil {
+		changed = n.names.Changed()
+	}
 	for {
 		select {
-		case <-ctx.Done():
+		case <-ended:
+			ended = nil
+			n.stopping = true
+			late = time.After(endTime)
+		case <-late:
+			n.log.Warn("ends with deaths that are not judged", "deaths", n.pending)
 			return nil
 		case err := <-reading:
 			if err == nil {
@@ -160,16 +221,22 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 			} else {
 				n.observe(m.o)
 			}
+		case <-changed:
+			n.named()
 		case <-find.C:
 			n.find(false)
 		case <-sweep.C:
 			n.sweep()
+		}
+		if n.stopping && n.pending == 0 {
+			return nil
 		}
 	}
 }
 
 // observe takes one observation of any source.
 func (n *node) observe(o *evidence.Observation) {
+	n.figures.events++
 	s := n.subjectOf(o)
 	if s == nil {
 		return
@@ -183,16 +250,20 @@ func (n *node) observe(o *evidence.Observation) {
 			d.FDs, _ = n.set.Table(int(o.PID))
 		}
 	case *evidence.SignalSent:
-		if d.Sender > 0 && !d.SenderInTree {
-			if ref, ok := containerOf(d.Sender); ok && ref.ID != s.ref.ID {
-				d.SenderContainer = ref.ID
-			}
+		n.signalled(s, o, d)
+	case *evidence.OOM:
+		if s.oom == nil {
+			s.oom = map[int32]bool{}
+		}
+		if len(s.oom) < maxMembers {
+			s.oom[o.PID] = true
 		}
 	}
 	s.rec.Record(o)
+	n.sign(s, o)
 	switch d := o.Detail.(type) {
 	case *evidence.Fork:
-		n.forked(s, o.PID, d.Child)
+		n.forked(s, d.Child)
 	case *evidence.Exec:
 		n.executed(s, o, d)
 	case *evidence.Exit:
@@ -200,8 +271,21 @@ func (n *node) observe(o *evidence.Observation) {
 	}
 }
 
+// signalled notes who sends a signal, and whether it asks the subject to end.
+func (n *node) signalled(s *subject, o *evidence.Observation, d *evidence.SignalSent) {
+	if d.Sender > 0 && !d.SenderInTree {
+		if ref, ok := containerOf(d.Sender); ok && ref.ID != s.ref.ID {
+			d.SenderContainer = ref.ID
+		}
+	}
+	if (o.PID == s.main || s.main == 0) && s.askedAt == 0 && byRuntime(d) && !d.Ignored && d.Signal != 28 /* SIGWINCH, of a terminal */ {
+		s.askedAt = o.BootNanos
+	}
+}
+
 // sweep looks at all processes once.
 func (n *node) sweep() {
+	from := time.Now()
 	err := n.set.Sweep(func(o *evidence.Observation) {
 		if s := n.subjectOf(o); s != nil {
 			n.swept(s, o, o.Detail.(*evidence.Process))
@@ -210,7 +294,37 @@ func (n *node) sweep() {
 	if err == nil {
 		err = n.set.Counts(n.observe)
 	}
-	if err != nil {
+	if err != nil && n.figures.sweepError != err.Error() {
+		n.figures.sweepError = err.Error()
 		n.log.Warn("the sweep failed", "error", err)
+	}
+	n.step(n.steps.Tick(bootNanos()))
+	n.awaitedTooLong(from)
+	if from.Sub(n.figures.touched) >= aliveEvery {
+		n.figures.touched = from
+		n.state.touch()
+	}
+	if from.Sub(n.figures.counted) >= loopToldMin {
+		n.figures.counted = from
+		go n.writeMore()
+	}
+	n.measure(time.Since(from))
+}
+
+// writeMore adds to cases how many deaths like theirs came after.
+func (n *node) writeMore() {
+	for id, more := range n.loops.take() {
+		c, err := n.book.Get(id)
+		if err == nil {
+			if c.More == nil {
+				c.More = new(evidence.More)
+			}
+			c.More.Count += more.Count
+			c.More.LastAt = more.LastAt
+			_, err = n.book.Put(c)
+		}
+		if err != nil {
+			n.log.Warn("deaths are not counted on the case that they are like", "case", id, "deaths", more.Count, "error", err)
+		}
 	}
 }

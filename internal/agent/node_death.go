@@ -10,88 +10,133 @@ import (
 
 // Times around a death.
 const (
-	settleTime = 20 * time.Millisecond  // until what came with a death is there: the ends of other processes, the last output
-	childTime  = 500 * time.Millisecond // until a child's death is one of its own: its parent may pass it on
-	nodeFlush  = time.Second            // how long the kernel's last events are waited for
+	settleTime  = 20 * time.Millisecond  // until what came with a death is there: the ends of other processes, the last output
+	childTime   = 500 * time.Millisecond // until a child's death is one of its own: its parent may pass it on
+	nodeFlush   = time.Second            // how long the kernel's last events are waited for
+	forgetAfter = 30 * time.Second       // how long the dead are remembered, at the least
+	nameTime    = 50 * time.Millisecond  // how long a death waits for the name of a container that lived shorter than the runtime took to tell
 )
 
 // job is a case to be made, outside of the owner.
 type job struct {
-	s *subject
+	s        *subject // nil: nothing of it was recorded
+	workload string
 	material
-	late bool // the kernel's last events did not come in time
+	table *evidence.FDTable // of a warning
+	again bool              // its case is there already, and is brought up to date
+	do    func()            // in place of all that
 }
 
 // exited takes the end of a process of a subject.
 func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 	m := s.procs[o.PID]
-	delete(s.procs, o.PID)
-	if n.pids[o.PID] == s {
-		delete(n.pids, o.PID)
+	if s.main == 0 && s.exit == nil && m != nil && m.executed && n.outside(s, d.Parent) { // it ended before it was looked at
+		n.lead(s, o.PID, m.args)
 	}
-	if s.main == 0 && m != nil && m.executed && n.outside(s, d.Parent) { // it ended before it was looked at
-		s.main = o.PID
-	}
+	n.leave(s, o.PID)
 	switch {
 	case o.PID == s.main && s.exit == nil:
 		s.exit = o
-		n.after(settleTime, func() { n.settle(func(late bool) { n.bury(s, late) }) })
-	case s.exit == nil && s.main != 0 && faulted(d):
-		n.after(childTime, func() {
+		n.measureEnd(s)
+		n.soon(settleTime, func() { n.settle(func(late bool) { n.bury(s, late) }) })
+	case s.exit == nil && s.main != 0 && !s.sandbox && faulted(s, o, d):
+		n.soon(childTime, func() {
 			if s.exit == nil {
-				n.settle(func(late bool) { n.mourn(s, o, d, late) })
+				n.settle(func(late bool) { n.mourn(s, o, late) })
+			} else {
+				n.pending--
 			}
 		})
 	}
 }
 
-// faulted says whether a process died as nobody wishes a child to.
-func faulted(d *evidence.Exit) bool {
-	return crashed(d, &evidence.Case{}, 0)
+// faulted says whether a child died as nobody wishes one to.
+func faulted(s *subject, o *evidence.Observation, d *evidence.Exit) bool {
+	if d.Signal == evidence.SIGKILL {
+		return s.oom[o.PID]
+	}
+	return crashed(d, &evidence.Case{}, o.PID)
+}
+
+// soon has the owner go on with a death later, or at once when it is to end.
+func (n *node) soon(d time.Duration, do func()) {
+	n.pending++
+	if n.stopping {
+		d = 0
+	}
+	n.after(d, do)
 }
 
 // settle has the owner go on when all that the kernel has said by now was taken.
 func (n *node) settle(then func(late bool)) {
 	go func() {
 		late := !n.set.Flush(nodeFlush)
-		n.post(message{do: func() { then(late) }})
+		n.post(message{do: func() {
+			n.pending--
+			then(late)
+		}})
 	}()
 }
 
-// bury makes a case of a subject whose main process has ended.
+// bury decides what becomes of a death: a case, nothing, or a case if it turns out that nobody wished for it.
 func (n *node) bury(s *subject, late bool) {
 	if s.ended {
 		return
 	}
-	s.ended = true
+	if !s.named && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
+		s.waited = true
+		n.soon(nameTime, func() { n.pending--; n.bury(s, late) })
+		return
+	}
+	s.ended, s.late = true, late
 	d := s.exit.Detail.(*evidence.Exit)
-	if d.ExitCode != 0 || d.Signal != 0 {
-		n.open(s, evidence.CaseDeath, s.exit, late)
+	well := d.ExitCode == 0 && d.Signal == 0
+	switch {
+	case s.sandbox:
+		n.podEnded(s.ref.PodUID)
+	case n.asked(s, d):
+		n.await(s)
+		return
+	case well && !s.turned:
+		n.decided(s, "")
+	default:
+		n.open(s, evidence.CaseDeath, s.exit, false)
+		if !well {
+			n.died(s)
+		}
 	}
 	n.after(forgetAfter, func() { n.forget(s) })
 }
 
-// forgetAfter is how long the dead are remembered.
-const forgetAfter = 30 * time.Second
-
 // mourn makes a case of a child that died while its parent lives on.
-func (n *node) mourn(s *subject, o *evidence.Observation, _ *evidence.Exit, late bool) {
+func (n *node) mourn(s *subject, o *evidence.Observation, late bool) {
 	if s.exit == nil {
-		n.open(s, evidence.CaseChildDeath, o, late)
+		s.late = s.late || late
+		n.open(s, evidence.CaseChildDeath, o, false)
 	}
 }
 
 // open hands what is known of a death to those who judge.
-func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation, late bool) {
-	j := &job{s: s, late: late}
+func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation, restarted bool) {
+	if n.loops.full(s.workload, kind, o.Time()) {
+		n.decided(s, "")
+		n.log.Debug("a death is only counted: its workload has cases enough", "container", s.name())
+		return
+	}
+	j := &job{s: s, workload: s.workload}
 	j.kind, j.subject, j.maps = kind, s.words(), &s.maps
 	j.death = deathOf(o, o.Detail.(*evidence.Exit))
-	j.counters = map[string]int64{}
-	j.coverage = n.coverage(s, late)
+	j.death.Restarted = restarted
+	j.death.Reason = s.info.Reason
+	j.counters = n.countersOf(s)
+	j.coverage = n.coverage(s)
+	j.output = n.lastOutput(s)
+	s.using++
 	select {
 	case n.jobs <- j:
 	default:
-		n.log.Warn("a death is not kept: too many at once", "container", s.name())
+		s.using--
+		n.log.Error("a death is not judged: too many at once", "container", s.name())
 	}
 }
 
@@ -104,57 +149,96 @@ func deathOf(o *evidence.Observation, d *evidence.Exit) *evidence.Death {
 	}
 }
 
-// coverage says what watched a subject, and from when on.
-func (n *node) coverage(s *subject, late bool) []evidence.Coverage {
-	var out []evidence.Coverage
-	lost := n.set.Lost()
-	now := time.Now().UTC()
-	for _, st := range n.set.Status() {
-		v := evidence.Coverage{Source: st.Name, By: st.By, Missing: st.Missing, Lost: lost[st.Name]}
-		if st.Missing == "" {
-			v.From, v.To = s.since.UTC(), now
-			if s.found {
-				v.Partial = "it ran before descry watched it"
-			}
-		}
-		if late {
-			v.Lost++
-		}
-		out = append(out, v)
+// countersOf are the counters of one subject.
+func (n *node) countersOf(s *subject) map[string]int64 {
+	out := n.set.SubjectCounters(s.id)
+	for _, dropped := range s.rec.Dropped() {
+		out[evidence.CountDropped] += dropped
 	}
-	return append(out, evidence.Coverage{Source: "output", Missing: "the agent does not read it"})
+	return out
 }
 
 // judge makes cases until there are no more jobs.
 func (n *node) judge() {
 	for j := range n.jobs {
-		j.all = j.s.rec.Observations()
-		c := j.assemble()
-		c.FDTable = tableOf(c)
-		diagnose.Judge(c)
-		_, err := n.book.Put(c)
-		if err != nil {
-			n.log.Error("a case is not kept", "container", j.s.name(), "error", err)
+		if j.do != nil {
+			j.do()
 			continue
 		}
-		n.log.Info(report.Headline(c), "why", "descry why "+c.ID)
+		if j.s != nil {
+			j.all = j.s.rec.Observations()
+		}
+		c := j.assemble()
+		if c.FDTable = j.table; c.Death != nil {
+			c.FDTable = tableOf(c)
+		}
+		diagnose.Judge(c)
+		kept := n.keep(j, c)
+		n.post(message{do: func() { n.judged(j, c, kept) }})
 	}
+}
+
+// keep puts a case into the casebook, and says whether it is there.
+func (n *node) keep(j *job, c *evidence.Case) bool {
+	if !j.again && !n.loops.admit(j.workload, c, c.OpenedAt) {
+		return false
+	}
+	if _, err := n.book.Put(c); err != nil {
+		n.log.Error("a case is not kept", "subject", report.Headline(c), "error", err)
+		return false
+	}
+	return true
+}
+
+// judged goes on after a case was made.
+func (n *node) judged(j *job, c *evidence.Case, kept bool) {
+	if j.s != nil {
+		j.s.using--
+	}
+	id := ""
+	if kept {
+		id = c.ID
+	}
+	cause := ""
+	if len(c.Findings) > 0 {
+		cause = c.Findings[0].Cause
+	}
+	if c.Kind == evidence.CaseDeath {
+		n.state.decided(record{Container: j.subject.ContainerID, At: c.Death.At, Case: id, Workload: j.workload, Kind: c.Kind, Cause: cause})
+	} else if kept && !j.again {
+		n.state.decided(record{At: c.OpenedAt, Case: id, Workload: j.workload, Kind: c.Kind, Cause: cause})
+	}
+	n.measureCase(c, kept)
+	if !kept {
+		return
+	}
+	args := []any{}
+	if len(c.Findings) > 0 {
+		args = append(args, "summary", c.Findings[0].Summary)
+	}
+	n.log.Info(report.Headline(c), append(args, "more", "descry why "+c.ID)...)
 }
 
 // forget lets go of a subject that is dead.
 func (n *node) forget(s *subject) {
+	if s.using > 0 || n.book == nil {
+		n.after(time.Second, func() { n.forget(s) })
+		return
+	}
+	if n.subjects[s.id] != s {
+		return
+	}
 	for pid := range s.procs {
-		if n.pids[pid] == s {
-			delete(n.pids, pid)
-		}
+		n.leave(s, pid)
 	}
 	delete(n.subjects, s.id)
-	for key, other := range n.places {
-		if other == s {
-			delete(n.places, key)
-		}
+	if n.places[s.key] == s {
+		delete(n.places, s.key)
 	}
 	n.set.Forget(s.id)
+	if n.names != nil && s.ref.ID != "" && n.places[s.ref.ID] == nil {
+		n.names.Forget(s.ref.ID)
+	}
 	if s.root != nil {
 		s.root.Close()
 	}

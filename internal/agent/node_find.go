@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/descry-dev/descry/internal/container"
 )
 
@@ -49,17 +47,13 @@ func (n *node) find(first bool) {
 			delete(now, p) // it may be moved to one
 			continue
 		}
-		ref, ok := container.Of([]byte("0::" + place + "\n"))
-		key := ref.ID
-		if !ok {
-			if !n.cfg.Standalone {
-				continue
-			}
-			key = place
+		key := place
+		if ref, ok := container.Parse(place); ok {
+			key = ref.ID
 		}
 		s := n.places[key]
-		if s == nil {
-			if s, err = n.add(key, ref, place, true); err != nil {
+		if s == nil || s.exit != nil {
+			if s, err = n.add(0, place, "it ran before descry watched it"); err != nil {
 				continue
 			}
 		}
@@ -94,24 +88,4 @@ func (n *node) within(text []byte) (string, bool) {
 		}
 	}
 	return best, n.cfg.Standalone && best != "" && best != "/"
-}
-
-// findMain looks for the main process of a container that ran before: the oldest whose parent is outside.
-func (n *node) findMain(s *subject) {
-	best, oldest := int32(0), uint64(0)
-	for pid := range s.procs {
-		parent, start, ok := statOf(pid)
-		if !ok || !n.outside(s, parent) || best != 0 && start >= oldest {
-			continue
-		}
-		best, oldest = pid, start
-	}
-	if command := commandOf(best); best != 0 && command != nil && !(len(command) == 2 && command[1] == "init") {
-		n.lead(s, best, command)
-	}
-}
-
-// openRoot opens the root directory of a process.
-func openRoot(pid int32) (*os.File, error) {
-	return os.OpenFile("/proc/"+strconv.Itoa(int(pid))+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 }

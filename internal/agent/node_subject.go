@@ -9,18 +9,26 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/recorder"
 )
 
-// subject is one container, or without a runtime one unit.
+// subject is one life of a container, or without a runtime of a unit.
 type subject struct {
-	id     uint32
-	ref    container.Ref
-	cgroup string // its path, as /proc/PID/cgroup has it
-	found  bool   // it ran before it was watched
-	since  time.Time
+	id       uint32
+	key      string // in places
+	ref      container.Ref
+	cgroup   string // its path, as /proc/PID/cgroup has it
+	workload string // what stays over its lives
+	found    string // why it was not watched from its start; "": it was
+	since    time.Time
+	info     container.Info // as the runtime told it
+	named    bool           // it has told
+	waited   bool           // its death has waited for that
+	sandbox  bool           // it holds a pod's namespaces, and is nobody's program
 
 	main    int32 // process, 0: not known
 	command []string
@@ -29,17 +37,27 @@ type subject struct {
 	maps    mapsBook
 	root    *os.File // its root directory, which outlives its processes; nil: none
 	refused seen
+	oom     map[int32]bool // processes that the OOM killer chose
+	looks   []closer
+	askedAt int64 // boot time at which its runtime asked it to end, 0: it did not
 
-	exit  *evidence.Observation // of the main process
-	ended bool                  // its case, if there is one, is being made
+	exit   *evidence.Observation // of the main process
+	turned bool                  // its output turned to garbage
+	late   bool                  // the kernel's last events did not come in time
+	ended  bool                  // what becomes of its death is decided, or soon will be
+	using  int                   // cases that are being made of it
 }
 
 // member is a process of a subject.
 type member struct {
-	executed bool             // it has executed a program since it was there
-	last     evidence.Process // as recorded last
-	at       int64            // boot time of that
-	look     *outlook         // nil: nothing to forecast yet
+	executed bool              // it has executed a program since it was there
+	args     []string          // of that program, until the subject's main process is known
+	told     evidence.Process  // as recorded last
+	at       int64             // boot time of that
+	last     evidence.Process  // as swept last
+	look     *outlook          // nil: nothing to forecast yet
+	many     bool              // it was told of for its many descriptors
+	warned   map[string]string // cases of warnings that hold, by limit
 }
 
 // Bounds of one subject.
@@ -47,7 +65,6 @@ const (
 	subjectMemory  = 512 << 10 // bytes of its recording
 	maxMembers     = 16384     // processes of one subject
 	sampleEvery    = 10 * int64(time.Second)
-	forecastFrom   = 64 // descriptors
 	maxCommandLine = 4096
 )
 
@@ -59,26 +76,35 @@ func (n *node) subjectOf(o *evidence.Observation) *subject {
 	return n.pids[o.PID]
 }
 
-// add makes a subject of a place.
-func (n *node) add(key string, ref container.Ref, cgroup string, found bool) (*subject, error) {
+// add makes a subject of a place. id is its number, 0: the next one.
+func (n *node) add(id uint32, cgroup, found string) (*subject, error) {
 	rec, err := recorder.New(recorder.Options{Memory: subjectMemory})
 	if err != nil {
 		return nil, err
 	}
-	n.last++
-	s := &subject{
-		id: n.last, ref: ref, cgroup: cgroup, found: found, since: time.Now(), procs: map[int32]*member{}, rec: rec,
+	if id == 0 {
+		n.last++
+		id = n.last
 	}
-	n.subjects[s.id], n.places[key] = s, s
+	s := &subject{id: id, cgroup: cgroup, found: found, since: time.Now(), procs: map[int32]*member{}, rec: rec, key: cgroup, workload: cgroup}
+	if ref, ok := container.Parse(cgroup); ok {
+		s.ref, s.key, s.workload = ref, ref.ID, ref.ID
+	}
+	n.subjects[s.id], n.places[s.key] = s, s
+	if n.names != nil && s.ref.ID != "" {
+		n.names.Need(s.ref)
+		n.name(s)
+	}
+	n.figures.started++
 	return s, nil
 }
 
-// join makes a process one of a subject.
+// join makes a process one of a subject; nil where there are too many.
 func (n *node) join(s *subject, pid int32) *member {
 	if m := s.procs[pid]; m != nil {
 		return m
 	}
-	if len(s.procs) >= maxMembers {
+	if len(s.procs) >= maxMembers || pid <= 0 {
 		return nil
 	}
 	m := new(member)
@@ -87,11 +113,20 @@ func (n *node) join(s *subject, pid int32) *member {
 	return m
 }
 
-// forked takes a new process of a subject.
-func (n *node) forked(s *subject, parent, child int32) {
-	if child > 0 && n.pids[child] == nil {
-		n.join(s, child)
+// leave forgets a process of a subject.
+func (n *node) leave(s *subject, pid int32) {
+	delete(s.procs, pid)
+	if n.pids[pid] == s {
+		delete(n.pids, pid)
 	}
+}
+
+// forked takes a new process of a subject.
+func (n *node) forked(s *subject, child int32) {
+	if other := n.pids[child]; other != nil && other != s {
+		n.leave(other, child) // its end was lost: a pid is used again
+	}
+	n.join(s, child)
 }
 
 // executed takes a program that a process of a subject has executed. The first one whose parent is outside
@@ -106,8 +141,10 @@ func (n *node) executed(s *subject, o *evidence.Observation, d *evidence.Exec) {
 	case s.main == o.PID:
 		s.command = d.Args
 	case s.main != 0 || s.exit != nil:
-	case n.outside(s, parentOf(o.PID)):
-		n.lead(s, o.PID, d.Args)
+	default:
+		if m.args = d.Args; n.outside(s, parentOf(o.PID)) {
+			n.lead(s, o.PID, d.Args)
+		}
 	}
 }
 
@@ -117,13 +154,20 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 	if whole := commandOf(pid); whole != nil {
 		s.command = whole
 	}
+	if m := s.procs[pid]; m != nil {
+		m.args = nil
+	}
 	if s.root == nil {
 		s.root, _ = openRoot(pid)
 		if s.root != nil {
 			s.maps.root = fmt.Sprintf("/proc/self/fd/%d", s.root.Fd())
 		}
 	}
+	if len(s.command) == 1 && path.Base(s.command[0]) == "pause" && s.ref.PodUID != "" {
+		s.sandbox = true
+	}
 	n.log.Debug("main process", "container", s.name(), "pid", pid, "command", strings.Join(s.command, " "))
+	n.known(s)
 }
 
 // runtimeInit says whether what was executed is a runtime's own, which becomes the container's program later.
@@ -173,47 +217,92 @@ func commandOf(pid int32) []string {
 	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
 }
 
+// openRoot opens the root directory of a process.
+func openRoot(pid int32) (*os.File, error) {
+	return os.OpenFile("/proc/"+strconv.Itoa(int(pid))+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+// findMain looks for the main process of a container that ran before: the oldest whose parent is outside.
+func (n *node) findMain(s *subject) {
+	best, oldest := int32(0), uint64(0)
+	for pid := range s.procs {
+		parent, start, ok := statOf(pid)
+		if !ok || !n.outside(s, parent) || best != 0 && start >= oldest {
+			continue
+		}
+		best, oldest = pid, start
+	}
+	if command := commandOf(best); best != 0 && command != nil && !runtimeInit(&evidence.Exec{Path: command[0], Args: command}) {
+		n.lead(s, best, command)
+	}
+}
+
 // name is what the subject is called in the log.
 func (s *subject) name() string {
-	if s.ref.ID != "" {
+	switch {
+	case s.info.Pod != "":
+		return s.info.Namespace + "/" + s.info.Pod + "/" + s.info.Container
+	case s.info.Container != "":
+		return s.info.Container
+	case s.ref.ID != "":
 		return s.ref.Short()
 	}
 	return s.cgroup
 }
 
-// swept takes a process of a sweep: what has not changed is recorded from time to time only.
-func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
-	m := n.join(s, o.PID)
-	if m == nil {
+// words are the subject for a case.
+func (s *subject) words() evidence.Subject {
+	w := evidence.Subject{
+		Node: hostname(), PodUID: s.ref.PodUID, ContainerID: s.ref.ID, Command: s.command, PID: s.main,
+		Namespace: s.info.Namespace, Pod: s.info.Pod, Container: s.info.Container, Image: s.info.Image,
+		Labels: s.info.Labels, Annotations: s.info.Annotations, RestartCount: int64(s.info.Attempt), Sandbox: s.info.SandboxID, Init: s.info.Init,
+	}
+	if s.ref.ID == "" {
+		w.Unit = s.cgroup
+	}
+	return w
+}
+
+// coverage says what watched a subject, and from when on.
+func (n *node) coverage(s *subject) []evidence.Coverage {
+	var out []evidence.Coverage
+	lost := n.set.Lost()
+	now := time.Now().UTC()
+	for _, st := range n.set.Status() {
+		v := evidence.Coverage{Source: st.Name, By: st.By, Missing: st.Missing, Lost: lost[st.Name]}
+		if st.Missing == "" {
+			v.From, v.To, v.Partial = s.since.UTC(), now, s.found
+		}
+		if st.Name == callSource && st.Missing == "" {
+			s.callCoverage(&v, now)
+		}
+		if s.late {
+			v.Lost++
+		}
+		out = append(out, v)
+	}
+	return append(out,
+		evidence.Coverage{Source: "sample", By: "iter/task", From: s.since.UTC(), To: now, Partial: s.found},
+		n.outputCoverage(s))
+}
+
+// callCoverage says how long system calls were looked at.
+func (s *subject) callCoverage(v *evidence.Coverage, now time.Time) {
+	if len(s.looks) == 0 {
+		v.From, v.To, v.Partial = time.Time{}, time.Time{}, ""
+		v.Missing = "system calls are looked at when something asks for it, and nothing did"
 		return
 	}
-	if n.outlook(m, o, p) || m.at == 0 || o.BootNanos-m.at >= sampleEvery || news(&m.last, p) {
-		m.last, m.at = *p, o.BootNanos
-		s.rec.Record(o)
+	l := s.looks[len(s.looks)-1]
+	switch {
+	case !l.to.IsZero():
+		v.From, v.To = l.from.UTC(), l.to.UTC()
+		v.Partial = fmt.Sprintf("looked at from %s to %s alone: %s", v.From.Format("15:04:05"), v.To.Format("15:04:05 MST"), l.why)
+	case s.found != "" || l.from.Sub(s.since) > lookedAtOnce:
+		v.From = l.from.UTC()
+		v.Partial = fmt.Sprintf("looked at from %s on: %s", v.From.Format("15:04:05 MST"), l.why)
 	}
 }
 
-// news says whether a sample tells what the last one did not.
-func news(was, is *evidence.Process) bool {
-	return was.Open != is.Open || was.Highest != is.Highest || was.SoftLimit != is.SoftLimit || len(is.Blocked) > 0 || len(is.Stdio) > 0 ||
-		was.Threads != is.Threads || is.RSSBytes > was.RSSBytes+was.RSSBytes/8 || is.RSSBytes < was.RSSBytes/2
-}
-
-// outlook forecasts, and says whether that gave something.
-func (n *node) outlook(m *member, o *evidence.Observation, p *evidence.Process) bool {
-	if m.look == nil {
-		if p.Open < forecastFrom {
-			return false
-		}
-		m.look = new(outlook)
-	}
-	m.look.tracker.Add(o.BootNanos, p.Open, p.Highest, p.SoftLimit, p.SelectCalls)
-	return false
-}
-
-// subject is the subject in words for a case.
-func (s *subject) words() evidence.Subject {
-	return evidence.Subject{
-		Node: hostname(), PodUID: s.ref.PodUID, ContainerID: s.ref.ID, Command: s.command, PID: s.main,
-	}
-}
+// lookedAtOnce is how soon after a container's start a closer look covers all of its life: its program is executed later.
+const lookedAtOnce = time.Millisecond

@@ -81,8 +81,8 @@ func TestKeptAndRead(t *testing.T) {
 		t.Fatal(problems, err)
 	}
 	want := []Entry{
-		{second.ID, second.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "2"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false, ""},
-		{first.ID, first.OpenedAt, evidence.CaseDeath, []string{"/cart", "-n", "1"}, "select-overflow", evidence.Certain, "", "It overflowed.", 139, evidence.SIGSEGV, "", false, ""},
+		{ID: second.ID, OpenedAt: second.OpenedAt, Kind: evidence.CaseDeath, Command: []string{"/cart", "-n", "2"}, Cause: "select-overflow", Confidence: evidence.Certain, Summary: "It overflowed.", ExitCode: 139, Signal: evidence.SIGSEGV, DiedAt: second.Death.At},
+		{ID: first.ID, OpenedAt: first.OpenedAt, Kind: evidence.CaseDeath, Command: []string{"/cart", "-n", "1"}, Cause: "select-overflow", Confidence: evidence.Certain, Summary: "It overflowed.", ExitCode: 139, Signal: evidence.SIGSEGV, DiedAt: first.Death.At},
 		{ID: warning.ID, OpenedAt: day, Kind: evidence.CaseWarning},
 	}
 	if d := cmp.Diff(want, entries); d != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,14 @@ type Entry struct {
 	NotStarted bool                `json:"notStarted,omitzero"` // the command could not be executed
 
 	Fingerprint string `json:"fingerprint,omitzero"` // of its core, if one was kept: alike crashes have the same
+
+	// Of a case of a node's agent.
+	Namespace   string    `json:"namespace,omitzero"`
+	Pod         string    `json:"pod,omitzero"`
+	Container   string    `json:"container,omitzero"`
+	ContainerID string    `json:"containerID,omitzero"`
+	Unit        string    `json:"unit,omitzero"`
+	DiedAt      time.Time `json:"diedAt,omitzero"`
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -88,6 +97,11 @@ func entry(c *evidence.Case) Entry {
 	}
 	if c.Death != nil {
 		e.ExitCode, e.Signal, e.Comm, e.NotStarted = c.Death.ExitCode, c.Death.Signal, c.Death.Comm, c.Death.NotStarted
+	}
+	s := &c.Subject
+	e.Namespace, e.Pod, e.Container, e.ContainerID, e.Unit = s.Namespace, s.Pod, s.Container, s.ContainerID, s.Unit
+	if c.Death != nil {
+		e.DiedAt = c.Death.At
 	}
 	if c.Core != nil {
 		e.Fingerprint = c.Core.Fingerprint
@@ -154,6 +168,56 @@ func (b *Book) Get(idOrPrefix string) (*evidence.Case, error) {
 		return nil, fmt.Errorf("read case %s: %w", match[0], err)
 	}
 	return c, nil
+}
+
+// Find gives the newest case of who is called name: a pod ("cart-7d9f", "shop/cart-7d9f"), a container in it
+// ("cart-7d9f/app", "shop/cart-7d9f/app", "app"), a unit ("nginx.service", "nginx"), the beginning of a
+// container's id, or a command. The error is ErrNone or ErrNotFound.
+func (b *Book) Find(name string) (*evidence.Case, error) {
+	entries, _, err := b.List()
+	if err != nil {
+		return nil, fmt.Errorf("find a case of %s: %w", name, err)
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%w in %s", ErrNone, b.dir)
+	}
+	// A name that stands for what is exactly called so comes before one that stands for a part.
+	for _, called := range []func(*Entry, string) bool{(*Entry).called, (*Entry).ran} {
+		for i := range entries {
+			if !called(&entries[i], name) {
+				continue
+			}
+			if c, err := b.read(entries[i].ID + suffix); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w of %s (descry cases lists all)", ErrNotFound, name)
+}
+
+// called says whether name is one of a pod, a container or a unit.
+func (e *Entry) called(name string) bool {
+	if e.Pod != "" {
+		pod := e.Namespace + "/" + e.Pod
+		switch name {
+		case e.Pod, pod, e.Pod + "/" + e.Container, pod + "/" + e.Container:
+			return true
+		}
+	}
+	unit := path.Base(e.Unit)
+	switch {
+	case e.Container != "" && name == e.Container:
+	case e.Unit != "" && (name == unit || name == e.Unit || name == strings.TrimSuffix(strings.TrimSuffix(unit, ".service"), ".scope")):
+	case len(name) >= 8 && strings.HasPrefix(e.ContainerID, name):
+	default:
+		return false
+	}
+	return true
+}
+
+// ran says whether name is one of the command.
+func (e *Entry) ran(name string) bool {
+	return name == e.Comm || len(e.Command) > 0 && (name == e.Command[0] || name == path.Base(e.Command[0]))
 }
 
 // canonical forgives what ULIDs forgive: small letters, and I, L and O, which stand for no letter.

@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/forecast"
+	"github.com/descry-dev/descry/internal/ladder"
+	"github.com/descry-dev/descry/internal/report"
+)
+
+// When a process is worth a forecast, which takes memory.
+const (
+	forecastFrom = 48 // descriptors
+	growthFrom   = 16 // descriptors above those that it had at first
+)
+
+// swept takes a process of a sweep: what has not changed is recorded from time to time only.
+func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
+	m := n.join(s, o.PID)
+	if m == nil {
+		return
+	}
+	first := m.at == 0
+	m.last = *p
+	if first || o.BootNanos-m.at >= sampleEvery || news(&m.told, p) {
+		m.told, m.at = *p, o.BootNanos
+		s.rec.Record(o)
+	}
+	if m.look == nil && (p.Open >= forecastFrom || p.Highest >= manyDescriptors || p.Open >= p.SoftLimit-growthFrom) {
+		m.look = new(outlook)
+	}
+	if m.look != nil {
+		n.forecast(s, m, o, p)
+	}
+	if p.Highest >= manyDescriptors && p.SoftLimit > forecast.FDSetSize && p.Highest < 2*forecast.FDSetSize && !m.many {
+		m.many = true // where select() overflows, whether it is used nobody can tell before
+		n.see(s, ladder.NearLimit, "it has a descriptor of 900 or more: select() overflows at 1024")
+	}
+}
+
+// news says whether a sample tells what the last one did not.
+func news(was, is *evidence.Process) bool {
+	return was.Open != is.Open || was.Highest != is.Highest || was.SoftLimit != is.SoftLimit || len(is.Blocked) > 0 || len(is.Stdio) > 0 ||
+		was.Threads != is.Threads || is.RSSBytes > was.RSSBytes+was.RSSBytes/8 || is.RSSBytes < was.RSSBytes/2
+}
+
+// forecast warns when a limit comes near, and takes that back.
+func (n *node) forecast(s *subject, m *member, o *evidence.Observation, p *evidence.Process) {
+	m.look.tracker.Add(o.BootNanos, p.Open, p.Highest, p.SoftLimit, p.SelectCalls)
+	for {
+		e, ok := m.look.warner.Check(&m.look.tracker)
+		if !ok {
+			break
+		}
+		n.warn(s, m, o, &e)
+	}
+	if h, ok := m.look.tracker.Headroom(); ok {
+		x := now(evidence.SourceSample, o.PID, &h)
+		n.sign(s, x)
+	}
+}
+
+// warn opens a case of a warning, brings it up to date, or says that it no longer holds.
+func (n *node) warn(s *subject, m *member, o *evidence.Observation, e *forecast.Event) {
+	h := e.Headroom
+	if e.Kind == forecast.Withdrawn {
+		n.log.Info("warning withdrawn", "subject", s.name(), "pid", o.PID, "what", report.Withdrawn(&h))
+		if id := m.warned[h.Limit]; id != "" {
+			delete(m.warned, h.Limit)
+			n.aside(func() { n.withdraw(id, time.Now()) })
+		}
+		return
+	}
+	t, err := n.set.Table(int(o.PID))
+	if err == nil {
+		h.Group = t.Dominant()
+	}
+	x := now(evidence.SourceSample, o.PID, &h)
+	x.Comm = o.Comm
+	s.rec.Record(x)
+	n.sign(s, x)
+	id := m.warned[h.Limit]
+	if id == "" && n.loops.full(s.workload, evidence.CaseWarning, time.Now()) {
+		return
+	}
+	j := &job{s: s, workload: s.workload, again: id != ""}
+	if id == "" {
+		id = ulid.Make().String()
+		if m.warned == nil {
+			m.warned = map[string]string{}
+		}
+		m.warned[h.Limit] = id
+	}
+	j.id, j.kind, j.subject, j.maps = id, evidence.CaseWarning, s.words(), &s.maps
+	j.subject.PID, j.table = o.PID, t
+	j.counters, j.coverage, j.output = n.countersOf(s), n.coverage(s), nil
+	s.using++
+	select {
+	case n.jobs <- j:
+	default:
+		s.using--
+	}
+}
+
+// aside does something that waits for the disk.
+func (n *node) aside(do func()) {
+	select {
+	case n.jobs <- &job{do: do}:
+	default:
+	}
+}
+
+// withdraw says in a case that its warning no longer holds.
+func (n *node) withdraw(id string, at time.Time) {
+	c, err := n.book.Get(id)
+	if err == nil {
+		c.WithdrawnAt = at.UTC()
+		_, err = n.book.Put(c)
+	}
+	if err != nil {
+		n.log.Warn("a warning is not withdrawn in its case", "case", id, "error", err)
+	}
+}
