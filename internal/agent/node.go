@@ -75,6 +75,7 @@ type node struct {
 	pending    int                    // deaths on their way to the judges
 	stopping   bool
 	figures    figures
+	batch      []*evidence.Observation // of one sweep
 }
 
 // message is an observation, or something that the owner is to do.
@@ -286,13 +287,21 @@ func (n *node) signalled(s *subject, o *evidence.Observation, d *evidence.Signal
 // sweep looks at all processes once.
 func (n *node) sweep() {
 	from := time.Now()
-	err := n.set.Sweep(func(o *evidence.Observation) {
+	// What is swept is looked at afterwards: that may ask the probes for more.
+	n.batch = n.batch[:0]
+	err := n.set.Sweep(func(o *evidence.Observation) { n.batch = append(n.batch, o) })
+	for _, o := range n.batch {
 		if s := n.subjectOf(o); s != nil {
 			n.swept(s, o, o.Detail.(*evidence.Process))
 		}
-	})
+	}
+	clear(n.batch)
+	n.batch = n.batch[:0]
 	if err == nil {
-		err = n.set.Counts(n.observe)
+		err = n.set.Counts(func(o *evidence.Observation) { n.batch = append(n.batch, o) })
+		for _, o := range n.batch {
+			n.observe(o)
+		}
 	}
 	if err != nil && n.figures.sweepError != err.Error() {
 		n.figures.sweepError = err.Error()

@@ -182,6 +182,16 @@ var killed = Cause{
 }
 
 func ruleKilled(v *View) *evidence.Finding {
+	f := ruleEnded(v)
+	if f == nil || v.Case.Death == nil || !v.Case.Death.Restarted || len(v.Passed) > 0 {
+		return f
+	}
+	f.Summary = sentences(f.Summary, "The container was then started again in the same pod, which is done where a liveness or startup probe fails; the pod's events say which.")
+	f.Advice = "See by the pod's events which probe failed, and whether the program hung or the probe asks for too much."
+	return f
+}
+
+func ruleEnded(v *View) *evidence.Finding {
 	f := &evidence.Finding{Confidence: evidence.Certain, Title: v.Signal.String(), Evidence: append(v.deathAt(), v.sentAt(v.Signal)...)}
 	switch v.How {
 	case endOutside:
