@@ -198,7 +198,9 @@ func (f *fakeNames) Synced() <-chan struct{} {
 	return c
 }
 
-func (f *fakeNames) DiedSince(time.Time) ([]container.Info, []container.Forgotten) { return f.died, nil }
+func (f *fakeNames) DiedSince(time.Time) ([]container.Info, []container.Forgotten) {
+	return f.died, nil
+}
 
 // Deaths that no agent saw are cases by the runtime's word: each once, and none that was dealt with.
 func TestFill(t *testing.T) {
