@@ -72,7 +72,11 @@ type node struct {
 	awaited    map[*subject]time.Time // ended on purpose, until it is known whether they were started again
 	podGone    map[string]bool        // pods whose sandbox has ended
 	aliases    map[string]string      // workloads by command
-	pending    int                    // deaths on their way to the judges
+	dying      map[dying]bool         // that died lately
+	around     surroundings
+	hostNet    uint64 // inode of the machine's network namespace
+	polls      bool   // containers are looked for in /proc
+	pending    int    // deaths on their way to the judges
 	stopping   bool
 	figures    figures
 	batch      []*evidence.Observation // of one sweep
@@ -90,7 +94,7 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	n := &node{
 		cfg: cfg, log: cfg.Log, in: make(chan message, nodeQueue), done: make(chan struct{}), jobs: make(chan *job, nodeWaiting),
 		started: time.Now(), subjects: map[uint32]*subject{}, places: map[string]*subject{}, pids: map[int32]*subject{},
-		steps: ladder.New(ladder.Config{}), awaited: map[*subject]time.Time{}, podGone: map[string]bool{},
+		steps: ladder.New(ladder.Config{}), awaited: map[*subject]time.Time{}, podGone: map[string]bool{}, dying: map[dying]bool{},
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -112,7 +116,9 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 		}
 	}
 	n.book = casebook.New(cfg.Cases, casebook.Bounds{})
-	if n.set, err = probe.Open(probe.Config{}); err != nil {
+	if n.set, err = probe.Open(probe.Config{Node: &probe.Node{
+		Scope: cfg.Scope, Standalone: cfg.Standalone, Pins: cfg.Pins, NoCalls: cfg.NoSyscalls,
+	}}); err != nil {
 		return fmt.Errorf("watch this node: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -136,6 +142,10 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	beside.Go(func() { n.fill(ctx) })
 	reading := make(chan error, 1)
 	go func() { reading <- n.set.Run(func(o *evidence.Observation) { n.post(message{o: o}) }) }()
+	beside.Go(func() {
+		err := n.set.Adopt()
+		n.post(message{do: func() { n.adopted(err) }})
+	})
 	err = n.own(ctx, reading)
 	close(n.done)
 	close(n.jobs)
@@ -196,7 +206,6 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 	defer sweep.Stop()
 	find := time.NewTicker(findEvery)
 	defer find.Stop()
-	n.find(true)
 	ended, late := ctx.Done(), (<-chan time.Time)(nil)
 	var changed <-chan struct{}
 	if n.names != nil {
@@ -225,7 +234,9 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 		case <-changed:
 			n.named()
 		case <-find.C:
-			n.find(false)
+			if n.polls {
+				n.find(false)
+			}
 		case <-sweep.C:
 			n.sweep()
 		}
@@ -238,6 +249,10 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 // observe takes one observation of any source.
 func (n *node) observe(o *evidence.Observation) {
 	n.figures.events++
+	if d, ok := o.Detail.(*evidence.Container); ok {
+		n.contained(o, d)
+		return
+	}
 	s := n.subjectOf(o)
 	if s == nil {
 		return
@@ -284,6 +299,15 @@ func (n *node) signalled(s *subject, o *evidence.Observation, d *evidence.Signal
 	}
 }
 
+// adopted goes on when the containers that ran before were taken up.
+func (n *node) adopted(err error) {
+	if err != nil {
+		n.log.Debug("looks for containers in /proc", "why", err)
+		n.polls = true
+		n.find(true)
+	}
+}
+
 // sweep looks at all processes once.
 func (n *node) sweep() {
 	from := time.Now()
@@ -293,6 +317,11 @@ func (n *node) sweep() {
 	for _, o := range n.batch {
 		if s := n.subjectOf(o); s != nil {
 			n.swept(s, o, o.Detail.(*evidence.Process))
+		}
+	}
+	for _, s := range n.subjects {
+		if s.main == 0 && s.exit == nil && s.found != "" {
+			n.findMain(s)
 		}
 	}
 	clear(n.batch)
@@ -307,6 +336,7 @@ func (n *node) sweep() {
 		n.figures.sweepError = err.Error()
 		n.log.Warn("the sweep failed", "error", err)
 	}
+	n.lookAround()
 	n.step(n.steps.Tick(bootNanos()))
 	n.awaitedTooLong(from)
 	if from.Sub(n.figures.touched) >= aliveEvery {

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/descry-dev/descry/internal/diagnose"
@@ -22,9 +24,10 @@ type job struct {
 	s        *subject // nil: nothing of it was recorded
 	workload string
 	material
-	table *evidence.FDTable // of a warning
-	again bool              // its case is there already, and is brought up to date
-	do    func()            // in place of all that
+	more  []*evidence.Observation // that are not in its recording
+	table *evidence.FDTable       // of a warning
+	again bool                    // its case is there already, and is brought up to date
+	do    func()                  // in place of all that
 }
 
 // exited takes the end of a process of a subject.
@@ -37,6 +40,7 @@ func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 	switch {
 	case o.PID == s.main && s.exit == nil:
 		s.exit = o
+		n.lastAround(s)
 		n.measureEnd(s)
 		n.soon(settleTime, func() { n.settle(func(late bool) { n.bury(s, late) }) })
 	case s.exit == nil && s.main != 0 && !s.sandbox && faulted(s, o, d):
@@ -130,7 +134,7 @@ func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation,
 	j.death.Reason = s.info.Reason
 	j.counters = n.countersOf(s)
 	j.coverage = n.coverage(s)
-	j.output = n.lastOutput(s)
+	j.output, j.more = n.lastOutput(s), n.machineOf(s)
 	s.using++
 	select {
 	case n.jobs <- j:
@@ -166,7 +170,8 @@ func (n *node) judge() {
 			continue
 		}
 		if j.s != nil {
-			j.all = j.s.rec.Observations()
+			j.all = append(j.s.rec.Observations(), j.more...)
+			slices.SortStableFunc(j.all, func(a, b *evidence.Observation) int { return cmp.Compare(a.BootNanos, b.BootNanos) })
 		}
 		c := j.assemble()
 		if c.FDTable = j.table; c.Death != nil {
@@ -235,6 +240,7 @@ func (n *node) forget(s *subject) {
 	if n.places[s.key] == s {
 		delete(n.places, s.key)
 	}
+	n.unplace(s)
 	n.set.Forget(s.id)
 	if n.names != nil && s.ref.ID != "" && n.places[s.ref.ID] == nil {
 		n.names.Forget(s.ref.ID)

@@ -53,7 +53,7 @@ func (n *node) find(first bool) {
 		}
 		s := n.places[key]
 		if s == nil || s.exit != nil {
-			if s, err = n.add(0, place, "it ran before descry watched it"); err != nil {
+			if s, err = n.add(0, place, foundWords); err != nil {
 				continue
 			}
 		}

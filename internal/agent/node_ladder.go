@@ -31,6 +31,9 @@ func (n *node) see(s *subject, sign ladder.Sign, why string) {
 		return
 	}
 	n.step(n.steps.See(bootNanos(), s.workload, sign, why))
+	if n.steps.Closer(s.workload) && !s.closer() && s.exit == nil { // a life of it that began before that was known
+		n.look(s, true, sign, why)
+	}
 }
 
 // step does what the ladder says.
@@ -99,5 +102,9 @@ func (n *node) begun(s *subject) {
 
 // died asks for a closer look at the next life of a workload.
 func (n *node) died(s *subject) {
+	if len(n.dying) >= maxAliases {
+		clear(n.dying)
+	}
+	n.dying[dying{s.ref.PodUID, s.workload}] = true
 	n.see(s, ladder.EarlierDeath, "it died lately")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/recorder"
+	"github.com/descry-dev/descry/internal/sample"
 )
 
 // subject is one life of a container, or without a runtime of a unit.
@@ -39,6 +40,13 @@ type subject struct {
 	refused seen
 	oom     map[int32]bool // processes that the OOM killer chose
 	looks   []closer
+	place   *sample.CgroupPlace
+	group   *evidence.Cgroup // as told last
+	net     *sharedNet
+	placed  bool // its surroundings were looked for
+	netBase evidence.NetworkCounts
+	netTold evidence.NetworkCounts
+	netFrom time.Time
 	askedAt int64 // boot time at which its runtime asked it to end, 0: it did not
 
 	exit   *evidence.Observation // of the main process
@@ -281,9 +289,9 @@ func (n *node) coverage(s *subject) []evidence.Coverage {
 		}
 		out = append(out, v)
 	}
-	return append(out,
-		evidence.Coverage{Source: "sample", By: "iter/task", From: s.since.UTC(), To: now, Partial: s.found},
-		n.outputCoverage(s))
+	out = append(out, evidence.Coverage{Source: "sample", By: "iter/task", From: s.since.UTC(), To: now, Partial: s.found})
+	out = append(out, n.aroundCoverageOf(s, now)...)
+	return append(out, n.outputCoverage(s))
 }
 
 // callCoverage says how long system calls were looked at.
