@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/agent"
+	"github.com/descry-dev/descry/internal/report"
 )
 
 // defaultState is where the agent keeps what must outlive it, unless --state says otherwise.
@@ -69,6 +70,27 @@ Each flag has a variable in the environment: --state is DESCRY_STATE, --scope DE
 	f.DurationVar(&cfg.Sweep, "sweep", envDuration("SWEEP", time.Second), "`TIME` from one look at all processes to the next")
 	f.StringVar(&cfg.Cores, "cores", env("CORES", ""), "receive the cores of containers' processes, and keep stacks, full or none of them (changes kernel.core_pattern meanwhile)")
 	f.StringVar(&level, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error")
+	cmd.AddCommand(agentUninstallCommand(s))
+	return cmd
+}
+
+func agentUninstallCommand(s *settings) *cobra.Command {
+	var state, pins string
+	cmd := &cobra.Command{
+		Use: "uninstall", Short: "Remove what an agent leaves behind: pinned probes and its state", Args: cobra.NoArgs,
+		Long: `Remove what an agent leaves behind for the next one: the probes that are pinned in a bpffs, and its state.
+The cases stay. It is an error while an agent runs.`,
+		RunE: func(*cobra.Command, []string) error {
+			said, err := agent.UninstallNode(state, pins, s.cases)
+			for _, words := range said {
+				fmt.Fprintf(s.stderr, "descry: %s\n", report.Safe(words))
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&state, "state", env("STATE", defaultState), "`DIR` of the agent's state")
+	f.StringVar(&pins, "pins", env("PINS", ""), "`DIR` in a bpffs where its probes are pinned")
 	return cmd
 }
 

@@ -61,25 +61,27 @@ type node struct {
 	jobs chan *job
 	work sync.WaitGroup
 
-	started    time.Time
-	subjects   map[uint32]*subject
-	places     map[string]*subject // by container id or cgroup: the newest life
-	pids       map[int32]*subject
-	last       uint32 // number that was given last
-	finder     finder
-	steps      *ladder.Ladder
-	lookFailed string
-	awaited    map[*subject]time.Time // ended on purpose, until it is known whether they were started again
-	podGone    map[string]bool        // pods whose sandbox has ended
-	aliases    map[string]string      // workloads by command
-	dying      map[dying]bool         // that died lately
-	around     surroundings
-	hostNet    uint64 // inode of the machine's network namespace
-	polls      bool   // containers are looked for in /proc
-	pending    int    // deaths on their way to the judges
-	stopping   bool
-	figures    figures
-	batch      []*evidence.Observation // of one sweep
+	started     time.Time
+	subjects    map[uint32]*subject
+	places      map[string]*subject // by container id or cgroup: the newest life
+	pids        map[int32]*subject
+	last        uint32 // number that was given last
+	finder      finder
+	steps       *ladder.Ladder
+	lookFailed  string
+	awaited     map[*subject]time.Time // ended on purpose, until it is known whether they were started again
+	podGone     map[string]bool        // pods whose sandbox has ended
+	aliases     map[string]string      // workloads by command
+	dying       map[dying]bool         // that died lately
+	around      surroundings
+	pinned      *os.File // nil: nothing outlives the agent
+	pinnedLines int
+	hostNet     uint64 // inode of the machine's network namespace
+	polls       bool   // containers are looked for in /proc
+	pending     int    // deaths on their way to the judges
+	stopping    bool
+	figures     figures
+	batch       []*evidence.Observation // of one sweep
 }
 
 // message is an observation, or something that the owner is to do.
@@ -133,6 +135,9 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 		return errors.Join(err, n.set.Close())
 	}
 	if err := n.openStatus(ctx, &beside); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
+	if err := n.openPins(); err != nil {
 		return errors.Join(err, n.set.Close())
 	}
 	n.say()
@@ -296,6 +301,7 @@ func (n *node) signalled(s *subject, o *evidence.Observation, d *evidence.Signal
 	}
 	if (o.PID == s.main || s.main == 0) && s.askedAt == 0 && byRuntime(d) && !d.Ignored && d.Signal != 28 /* SIGWINCH, of a terminal */ {
 		s.askedAt = o.BootNanos
+		n.keepPinned(s, false)
 	}
 }
 
@@ -306,6 +312,7 @@ func (n *node) adopted(err error) {
 		n.polls = true
 		n.find(true)
 	}
+	n.after(fillAfter, n.unpinned)
 }
 
 // sweep looks at all processes once.

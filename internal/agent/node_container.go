@@ -30,6 +30,8 @@ func (n *node) contained(o *evidence.Observation, d *evidence.Container) {
 			s.since = o.Time()
 			n.foreshadow(s)
 		}
+	} else if s.earlier && d.Cgroup != "" && d.Cgroup != s.cgroup { // numbers are given anew
+		n.log.Warn("a container's number stands for another one now", "was", s.cgroup, "is", d.Cgroup)
 	}
 	s.rec.Record(o)
 	switch d.Action {

@@ -241,6 +241,7 @@ func (n *node) forget(s *subject) {
 		delete(n.places, s.key)
 	}
 	n.unplace(s)
+	n.keepPinned(s, true)
 	n.set.Forget(s.id)
 	if n.names != nil && s.ref.ID != "" && n.places[s.ref.ID] == nil {
 		n.names.Forget(s.ref.ID)

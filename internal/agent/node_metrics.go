@@ -14,6 +14,7 @@ type figures struct {
 	events     int64
 	started    int64 // subjects
 	sweepError string
+	pinError   string
 	touched    time.Time
 	counted    time.Time
 	told       time.Time // metrics of the agent

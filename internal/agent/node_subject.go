@@ -49,6 +49,9 @@ type subject struct {
 	netFrom time.Time
 	askedAt int64 // boot time at which its runtime asked it to end, 0: it did not
 
+	earlier bool      // an agent before had it
+	started time.Time // when that one began to watch it
+
 	exit   *evidence.Observation // of the main process
 	turned bool                  // its output turned to garbage
 	late   bool                  // the kernel's last events did not come in time
@@ -104,6 +107,7 @@ func (n *node) add(id uint32, cgroup, found string) (*subject, error) {
 		n.name(s)
 	}
 	n.figures.started++
+	n.keepPinned(s, false)
 	return s, nil
 }
 
@@ -171,11 +175,15 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 			s.maps.root = fmt.Sprintf("/proc/self/fd/%d", s.root.Fd())
 		}
 	}
-	if len(s.command) == 1 && path.Base(s.command[0]) == "pause" && s.ref.PodUID != "" {
-		s.sandbox = true
-	}
+	s.sandbox = s.sandbox || sandboxed(s)
+	n.keepPinned(s, false)
 	n.log.Debug("main process", "container", s.name(), "pid", pid, "command", strings.Join(s.command, " "))
 	n.known(s)
+}
+
+// sandboxed says whether a subject is what holds a pod's namespaces, by what it runs.
+func sandboxed(s *subject) bool {
+	return len(s.command) == 1 && path.Base(s.command[0]) == "pause" && s.ref.PodUID != ""
 }
 
 // runtimeInit says whether what was executed is a runtime's own, which becomes the container's program later.
