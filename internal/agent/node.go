@@ -76,6 +76,7 @@ type node struct {
 	around      surroundings
 	pinned      *os.File // nil: nothing outlives the agent
 	pinnedLines int
+	mappingsMax int64  // vm.max_map_count, 0: not read yet
 	hostNet     uint64 // inode of the machine's network namespace
 	polls       bool   // containers are looked for in /proc
 	pending     int    // deaths on their way to the judges

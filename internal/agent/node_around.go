@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/sample"
 )
 
@@ -96,9 +97,14 @@ func (n *node) tellGroup(s *subject, all bool) {
 	if d.Version == 0 && d.PidsMax == 0 {
 		return // gone
 	}
+	o := now(evidence.SourceSample, s.main, d)
+	s.outlook.add(o.BootNanos, d, func(e forecast.Event) { n.warn(s, &s.warned, s.main, "", &e) })
+	if h, ok := s.outlook.headroom(); ok {
+		n.growing(s, &h)
+	}
 	if all || s.group == nil || changed(s.group, d) {
 		s.group = d
-		s.rec.Record(now(evidence.SourceSample, s.main, d))
+		s.rec.Record(o)
 	}
 }
 

@@ -89,10 +89,7 @@ func (n *node) container(s *subject, c *metrics.Container, counters bool) {
 		if c.WorstLimit == 0 || p.SoftLimit > 0 && p.Open*c.WorstLimit > c.WorstOpen*p.SoftLimit {
 			c.WorstOpen, c.WorstLimit = p.Open, p.SoftLimit
 		}
-		if m.look == nil {
-			continue
-		}
-		if h, ok := m.look.tracker.Headroom(); ok && h.Seconds > 0 {
+		if h, ok := m.look.headroom(); ok && h.Seconds > 0 {
 			casts = append(casts, metrics.Forecast{Limit: h.Limit, Seconds: h.Seconds, Earliest: h.SecondsLow, Latest: h.SecondsHigh, Warned: m.warned[h.Limit] != ""})
 		}
 	}

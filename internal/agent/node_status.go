@@ -178,10 +178,7 @@ func (s *subject) status() SubjectStatus {
 		if out.SoftLimit == 0 || p.SoftLimit > 0 && p.Open*out.SoftLimit > out.Open*p.SoftLimit {
 			out.Open, out.SoftLimit, out.WorstPID = p.Open, p.SoftLimit, pid
 		}
-		if m.look == nil {
-			continue
-		}
-		if h, ok := m.look.tracker.Headroom(); ok && h.Seconds > 0 && (out.Seconds == 0 || h.Seconds < out.Seconds) {
+		if h, ok := m.look.headroom(); ok && h.Seconds > 0 && (out.Seconds == 0 || h.Seconds < out.Seconds) {
 			out.Seconds, out.Limit = h.Seconds, h.Limit
 		}
 		out.Warned = out.Warned || len(m.warned) > 0

@@ -42,6 +42,8 @@ type subject struct {
 	looks   []closer
 	place   *sample.CgroupPlace
 	group   *evidence.Cgroup // as told last
+	outlook groupOutlook
+	warned  map[string]string // cases of warnings of its cgroup that hold, by limit
 	net     *sharedNet
 	placed  bool // its surroundings were looked for
 	netBase evidence.NetworkCounts
@@ -61,12 +63,12 @@ type subject struct {
 
 // member is a process of a subject.
 type member struct {
-	executed bool              // it has executed a program since it was there
-	args     []string          // of that program, until the subject's main process is known
-	told     evidence.Process  // as recorded last
-	at       int64             // boot time of that
-	last     evidence.Process  // as swept last
-	look     *outlook          // nil: nothing to forecast yet
+	executed bool             // it has executed a program since it was there
+	args     []string         // of that program, until the subject's main process is known
+	told     evidence.Process // as recorded last
+	at       int64            // boot time of that
+	last     evidence.Process // as swept last
+	look     outlook
 	many     bool              // it was told of for its many descriptors
 	warned   map[string]string // cases of warnings that hold, by limit
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -9,12 +10,6 @@ import (
 	"github.com/descry-dev/descry/internal/forecast"
 	"github.com/descry-dev/descry/internal/ladder"
 	"github.com/descry-dev/descry/internal/report"
-)
-
-// When a process is worth a forecast, which takes memory.
-const (
-	forecastFrom = 48 // descriptors
-	growthFrom   = 16 // descriptors above those that it had at first
 )
 
 // swept takes a process of a sweep: what has not changed is recorded from time to time only.
@@ -29,12 +24,7 @@ func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
 		m.told, m.at = *p, o.BootNanos
 		s.rec.Record(o)
 	}
-	if m.look == nil && (p.Open >= forecastFrom || p.Highest >= manyDescriptors || p.Open >= p.SoftLimit-growthFrom) {
-		m.look = new(outlook)
-	}
-	if m.look != nil {
-		n.forecast(s, m, o, p)
-	}
+	n.forecast(s, m, o, p)
 	if p.Highest >= manyDescriptors && p.SoftLimit > forecast.FDSetSize && p.Highest < 2*forecast.FDSetSize && !m.many {
 		m.many = true // where select() overflows, whether it is used nobody can tell before
 		n.see(s, ladder.NearLimit, "it has a descriptor of 900 or more: select() overflows at 1024")
@@ -49,53 +39,63 @@ func news(was, is *evidence.Process) bool {
 
 // forecast warns when a limit comes near, and takes that back.
 func (n *node) forecast(s *subject, m *member, o *evidence.Observation, p *evidence.Process) {
-	m.look.tracker.Add(o.BootNanos, p.Open, p.Highest, p.SoftLimit, p.SelectCalls)
-	for {
-		e, ok := m.look.warner.Check(&m.look.tracker)
-		if !ok {
-			break
-		}
-		n.warn(s, m, o, &e)
+	if p.Mappings > 0 && n.mappingsMax == 0 {
+		n.mappingsMax = maxMapCount()
 	}
-	if h, ok := m.look.tracker.Headroom(); ok {
-		x := now(evidence.SourceSample, o.PID, &h)
-		n.sign(s, x)
+	m.look.add(o.BootNanos, p, n.mappingsMax, func(e forecast.Event) { n.warn(s, &m.warned, o.PID, o.Comm, &e) })
+	if h, ok := m.look.headroom(); ok {
+		n.growing(s, &h)
 	}
 }
 
-// warn opens a case of a warning, brings it up to date, or says that it no longer holds.
-func (n *node) warn(s *subject, m *member, o *evidence.Observation, e *forecast.Event) {
+// growing takes a forecast for a sign.
+func (n *node) growing(s *subject, h *evidence.Headroom) {
+	o := evidence.Observation{Detail: h}
+	n.sign(s, &o)
+}
+
+// warn opens a case of a warning, brings it up to date, or says that it no longer holds. warned are the cases of the
+// warnings that hold, by limit.
+func (n *node) warn(s *subject, warned *map[string]string, pid int32, comm string, e *forecast.Event) {
 	h := e.Headroom
 	if e.Kind == forecast.Withdrawn {
-		n.log.Info("warning withdrawn", "subject", s.name(), "pid", o.PID, "what", report.Withdrawn(&h))
-		if id := m.warned[h.Limit]; id != "" {
-			delete(m.warned, h.Limit)
+		n.log.Info("warning withdrawn", "subject", s.name(), "pid", pid, "what", report.Withdrawn(&h))
+		if id := (*warned)[h.Limit]; id != "" {
+			delete(*warned, h.Limit)
 			n.aside(func() { n.withdraw(id, time.Now()) })
 		}
 		return
 	}
-	t, err := n.set.Table(int(o.PID))
-	if err == nil {
-		h.Group = t.Dominant()
+	var t *evidence.FDTable
+	if h.Limit == forecast.LimitNoFile || h.Limit == forecast.LimitFDSetSize {
+		var err error
+		if t, err = n.set.Table(int(pid)); err == nil {
+			h.Group = t.Dominant()
+		}
 	}
-	x := now(evidence.SourceSample, o.PID, &h)
-	x.Comm = o.Comm
+	x := now(evidence.SourceSample, pid, &h)
+	x.Comm = comm
 	s.rec.Record(x)
 	n.sign(s, x)
-	id := m.warned[h.Limit]
+	if h.Limit != forecast.LimitNoFile && h.Limit != forecast.LimitFDSetSize {
+		// No cause of the catalogue is about what only grows: it is told, and stands in the case of what comes of it.
+		n.log.Warn(strings.TrimPrefix(report.Warning(&h, 0), "descry: "), "subject", s.name(), "pid", pid)
+		return
+	}
+	id := (*warned)[h.Limit]
 	if id == "" && n.loops.full(s.workload, evidence.CaseWarning, time.Now()) {
 		return
 	}
 	j := &job{s: s, workload: s.workload, again: id != ""}
 	if id == "" {
 		id = ulid.Make().String()
-		if m.warned == nil {
-			m.warned = map[string]string{}
+		if *warned == nil {
+			*warned = map[string]string{}
 		}
-		m.warned[h.Limit] = id
+		(*warned)[h.Limit] = id
 	}
 	j.id, j.kind, j.subject, j.maps = id, evidence.CaseWarning, s.words(), &s.maps
-	j.subject.PID, j.table = o.PID, t
+	j.subject.PID, j.table = pid, t
 	j.counters, j.coverage, j.output = n.countersOf(s), n.coverage(s), nil
 	s.using++
 	select {
