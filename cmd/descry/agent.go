@@ -68,7 +68,7 @@ Each flag has a variable in the environment: --state is DESCRY_STATE, --scope DE
 	f.BoolVar(&cfg.NoSyscalls, "no-syscalls", env("NO_SYSCALLS", "") != "", "never look at system calls, which may slow down the whole machine (descry doctor says whether)")
 	f.StringVar(&cfg.Pins, "pins", env("PINS", ""), "`DIR` in a bpffs where the probes go on while no agent runs; empty: they end with it")
 	f.DurationVar(&cfg.Sweep, "sweep", envDuration("SWEEP", time.Second), "`TIME` from one look at all processes to the next")
-	f.StringVar(&cfg.Cores, "cores", env("CORES", ""), "receive the cores of containers' processes, and keep stacks, full or none of them (changes kernel.core_pattern meanwhile)")
+	f.StringVar(&cfg.Cores, "cores", env("CORES_KEPT", ""), "receive the cores of containers' processes, and keep stacks, full or none of them (changes kernel.core_pattern meanwhile)")
 	f.StringVar(&level, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error")
 	cmd.AddCommand(agentUninstallCommand(s))
 	return cmd

@@ -46,7 +46,7 @@ func (n *node) openMetrics(ctx context.Context, beside *sync.WaitGroup) error {
 	return nil
 }
 
-const measureEvery = 5 * time.Second // what of the agent is told, and counters of subjects
+const measureEvery = 15 * time.Second // what of the agent is told, and counters of subjects
 
 // measure tells what a sweep has shown.
 func (n *node) measure(took time.Duration) {
