@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/ladder"
 )
@@ -80,5 +81,17 @@ func (n *node) emptied(s *subject) {
 	if s.sandbox {
 		n.podEnded(s.ref.PodUID)
 	}
+	n.after(fillAfter, func() {
+		if n.names == nil || s.ref.ID == "" {
+			return
+		}
+		if info, ok := n.names.Get(s.ref.ID); ok && info.State == container.StateExited && info.ExitCode != 0 && !info.Sandbox {
+			why := "the end of its main process was not seen"
+			if s.main == 0 {
+				why = "it ended before it had executed its command"
+			}
+			n.fillOne(&info, why, nil)
+		}
+	})
 	n.after(forgetAfter, func() { n.forget(s) })
 }

@@ -192,6 +192,11 @@ func (n *node) keep(j *job, c *evidence.Case) bool {
 		n.log.Error("a case is not kept", "subject", report.Headline(c), "error", err)
 		return false
 	}
+	args := []any{}
+	if len(c.Findings) > 0 {
+		args = append(args, "summary", c.Findings[0].Summary)
+	}
+	n.log.Info(report.Headline(c), append(args, "more", "descry why "+c.ID)...)
 	return true
 }
 
@@ -214,14 +219,6 @@ func (n *node) judged(j *job, c *evidence.Case, kept bool) {
 		n.state.decided(record{At: c.OpenedAt, Case: id, Workload: j.workload, Kind: c.Kind, Cause: cause})
 	}
 	n.measureCase(c, kept)
-	if !kept {
-		return
-	}
-	args := []any{}
-	if len(c.Findings) > 0 {
-		args = append(args, "summary", c.Findings[0].Summary)
-	}
-	n.log.Info(report.Headline(c), append(args, "more", "descry why "+c.ID)...)
 }
 
 // forget lets go of a subject that is dead.

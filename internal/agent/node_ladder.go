@@ -18,6 +18,9 @@ type closer struct {
 // manyDescriptors is how many ask for a closer look: select() overflows at 1024.
 const manyDescriptors = 900
 
+// muchBeyond is so far beyond what select() can take that a program which has come there hardly uses it.
+const muchBeyond = 1536
+
 // sign takes what an observation asks for.
 func (n *node) sign(s *subject, o *evidence.Observation) {
 	if sign, why, ok := ladder.SignOf(o); ok && sign != ladder.EarlierDeath { // a child that ends is everyday

@@ -158,7 +158,8 @@ func (n *node) fill(ctx context.Context) {
 		if had == nil {
 			had = n.caseTimes()
 		}
-		n.ask(func() { n.fillOne(d, had) })
+		why := fmt.Sprintf("no agent watched when it died; the one before was alive last at %s", n.state.seen.UTC().Format("2006-01-02 15:04:05 MST"))
+		n.ask(func() { n.fillOne(d, why, had) })
 	}
 	for _, f := range forgotten {
 		n.log.Warn("lives of a container ended while no agent watched, of which its runtime has kept nothing",
@@ -182,13 +183,13 @@ func (n *node) caseTimes() map[string][]time.Time {
 }
 
 // fillOne makes the case of one of them, unless its death was dealt with.
-func (n *node) fillOne(d *container.Info, had map[string][]time.Time) {
+func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time) {
 	for _, at := range had[d.ID] {
 		if x := at.Sub(d.FinishedAt); x < sameDeath && x > -sameDeath {
 			return
 		}
 	}
-	if n.state.has(d.ID, d.FinishedAt) || n.places[d.ID] != nil && (n.places[d.ID].exit == nil || !n.places[d.ID].ended) {
+	if n.state.has(d.ID, d.FinishedAt) || n.places[d.ID] != nil && !n.places[d.ID].ended {
 		return
 	}
 	s := &subject{ref: d.Ref, info: *d, named: true, workload: d.ID}
@@ -213,7 +214,6 @@ func (n *node) fillOne(d *container.Info, had map[string][]time.Time) {
 		j.death.UptimeSeconds = at.Sub(d.StartedAt).Seconds()
 	}
 	j.counters = map[string]int64{}
-	why := fmt.Sprintf("no agent watched when it died; the one before was alive last at %s", n.state.seen.UTC().Format("2006-01-02 15:04:05 MST"))
 	j.coverage = []evidence.Coverage{{Source: "probe", Missing: why}, {Source: "output", Missing: why}}
 	select {
 	case n.jobs <- j:

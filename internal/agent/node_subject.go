@@ -69,7 +69,6 @@ type member struct {
 	at       int64            // boot time of that
 	last     evidence.Process // as swept last
 	look     outlook
-	many     bool              // it was told of for its many descriptors
 	warned   map[string]string // cases of warnings that hold, by limit
 }
 

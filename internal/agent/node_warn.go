@@ -25,8 +25,8 @@ func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
 		s.rec.Record(o)
 	}
 	n.forecast(s, m, o, p)
-	if p.Highest >= manyDescriptors && p.SoftLimit > forecast.FDSetSize && p.Highest < 2*forecast.FDSetSize && !m.many {
-		m.many = true // where select() overflows, whether it is used nobody can tell before
+	if p.Highest >= manyDescriptors && p.Highest < muchBeyond && p.SoftLimit > forecast.FDSetSize {
+		// Whether it uses select() nobody can tell before. The ladder sees to it that this ends.
 		n.see(s, ladder.NearLimit, "it has a descriptor of 900 or more: select() overflows at 1024")
 	}
 }
