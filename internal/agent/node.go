@@ -54,6 +54,7 @@ type node struct {
 	names registry         // nil: none
 	tell  *metrics.Metrics // nil: none
 	state *state
+	logs  *logs
 	loops loops // of the judges, too
 
 	in   chan message
@@ -130,6 +131,9 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	defer beside.Wait()
 	defer stop()
 	if err := n.openNames(ctx, &beside); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
+	if err := n.openLogs(ctx, &beside); err != nil {
 		return errors.Join(err, n.set.Close())
 	}
 	if err := n.openMetrics(ctx, &beside); err != nil {
@@ -280,6 +284,9 @@ func (n *node) observe(o *evidence.Observation) {
 		if len(s.oom) < maxMembers {
 			s.oom[o.PID] = true
 		}
+	}
+	if d, ok := o.Detail.(*evidence.Written); ok && !n.logs.written(s.id, o, d) {
+		return
 	}
 	s.rec.Record(o)
 	n.sign(s, o)

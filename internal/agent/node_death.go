@@ -42,11 +42,11 @@ func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 		s.exit = o
 		n.lastAround(s)
 		n.measureEnd(s)
-		n.soon(settleTime, func() { n.settle(func(late bool) { n.bury(s, late) }) })
+		n.soon(settleTime, func() { n.settle(s, func(late bool) { n.bury(s, late) }) })
 	case s.exit == nil && s.main != 0 && !s.sandbox && faulted(s, o, d):
 		n.soon(childTime, func() {
 			if s.exit == nil {
-				n.settle(func(late bool) { n.mourn(s, o, late) })
+				n.settle(nil, func(late bool) { n.mourn(s, o, late) })
 			} else {
 				n.pending--
 			}
@@ -71,10 +71,13 @@ func (n *node) soon(d time.Duration, do func()) {
 	n.after(d, do)
 }
 
-// settle has the owner go on when all that the kernel has said by now was taken.
-func (n *node) settle(then func(late bool)) {
+// settle has the owner go on when all that the kernel has said by now was taken, and all that s has written.
+func (n *node) settle(s *subject, then func(late bool)) {
 	go func() {
 		late := !n.set.Flush(nodeFlush)
+		if s != nil {
+			n.logs.settle(s.id)
+		}
 		n.post(message{do: func() {
 			n.pending--
 			then(late)
@@ -101,7 +104,7 @@ func (n *node) bury(s *subject, late bool) {
 	case n.asked(s, d):
 		n.await(s)
 		return
-	case well && !s.turned:
+	case well && !n.logs.turned(s.id):
 		n.decided(s, "")
 	default:
 		n.open(s, evidence.CaseDeath, s.exit, false)
@@ -156,6 +159,7 @@ func deathOf(o *evidence.Observation, d *evidence.Exit) *evidence.Death {
 // countersOf are the counters of one subject.
 func (n *node) countersOf(s *subject) map[string]int64 {
 	out := n.set.SubjectCounters(s.id)
+	n.logs.counters(s.id, out)
 	for _, dropped := range s.rec.Dropped() {
 		out[evidence.CountDropped] += dropped
 	}
@@ -238,6 +242,7 @@ func (n *node) forget(s *subject) {
 		delete(n.places, s.key)
 	}
 	n.unplace(s)
+	n.logs.leave(s.id)
 	n.keepPinned(s, true)
 	n.set.Forget(s.id)
 	if n.names != nil && s.ref.ID != "" && n.places[s.ref.ID] == nil {

@@ -83,6 +83,9 @@ func (n *node) look(s *subject, on bool, sign ladder.Sign, why string) {
 	} else if d.Error == "" && len(s.looks) > 0 {
 		s.looks[len(s.looks)-1].to = time.Now()
 	}
+	if d.Error == "" {
+		n.logs.closer(s.id, on)
+	}
 	s.rec.Record(now(evidence.SourceRuntime, s.main, d))
 }
 

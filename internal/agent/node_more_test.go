@@ -21,8 +21,8 @@ import (
 	"github.com/descry-dev/descry/internal/forecast"
 )
 
-// named is the test binary under another name.
-func named(t *testing.T, name string) string {
+// copyAs is the test binary under another name.
+func copyAs(t *testing.T, name string) string {
 	t.Helper()
 	from, err := os.Open("/proc/self/exe")
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *box) endBy(runtime string, sig unix.Signal) {
 func TestNodeEndedOnPurpose(t *testing.T) {
 	n := newTestNode(t)
 	n.start()
-	runc, pause := named(t, "runc"), named(t, "pause")
+	runc, pause := copyAs(t, "runc"), copyAs(t, "pause")
 	other := "99999999-2222-3333-4444-555555555555"
 	gone, goneSandbox := n.box(testPod, 1, "wait"), n.box(testPod, 2, "wait", pause)
 	ill := n.box(other, 3, "wait")

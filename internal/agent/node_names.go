@@ -74,6 +74,7 @@ func (n *node) name(s *subject) {
 		n.lead(s, info.PID, s.procs[info.PID].args)
 	}
 	n.known(s)
+	n.follow(s)
 }
 
 // maxAliases are the workloads whose command is remembered.

@@ -54,11 +54,10 @@ type subject struct {
 	earlier bool      // an agent before had it
 	started time.Time // when that one began to watch it
 
-	exit   *evidence.Observation // of the main process
-	turned bool                  // its output turned to garbage
-	late   bool                  // the kernel's last events did not come in time
-	ended  bool                  // what becomes of its death is decided, or soon will be
-	using  int                   // cases that are being made of it
+	exit  *evidence.Observation // of the main process
+	late  bool                  // the kernel's last events did not come in time
+	ended bool                  // what becomes of its death is decided, or soon will be
+	using int                   // cases that are being made of it
 }
 
 // member is a process of a subject.
@@ -180,6 +179,7 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 	n.keepPinned(s, false)
 	n.log.Debug("main process", "container", s.name(), "pid", pid, "command", strings.Join(s.command, " "))
 	n.known(s)
+	n.follow(s)
 }
 
 // sandboxed says whether a subject is what holds a pod's namespaces, by what it runs.
