@@ -62,6 +62,7 @@ func examine() ([]checkup, error) {
 	} else {
 		found = append(found, checkup{Name: "probe", Missing: err.Error(), Cost: "only /proc and the output are seen: no failed system calls, no senders of signals, no stacks, no descriptors at death"})
 	}
+	found = append(found, examineCloser(found))
 	leaf, noLeaf := run.NewLeaf()
 	c := checkup{Name: "cgroup leaf", Active: leaf != nil, By: "cgroup2", Cost: "what happens in no process's context cannot be told from the neighbours'"}
 	if leaf != nil {
@@ -70,6 +71,25 @@ func examine() ([]checkup, error) {
 		c.By, c.Missing = "", noLeaf
 	}
 	return append(found, c, examineCores(coredump.Inspect(""))), err
+}
+
+// examineCloser says how descry agent looks closer at a container, and what that costs.
+func examineCloser(found []checkup) checkup {
+	c := checkup{Name: "closer look", Cost: "descry agent sees no failed system calls", Missing: "there are no probes"}
+	for _, f := range found {
+		if f.Name != "probe/syscall" {
+			continue
+		}
+		c.Active, c.Missing = f.Active, f.Missing
+		switch {
+		case !f.Active:
+		case strings.Contains(f.By, "sys_exit"):
+			c.By = f.By + ": while descry agent looks closer at a container every system call of the machine takes some 30 ns longer (agent --no-syscalls forbids it)"
+		default:
+			c.By = f.By + ": no tracepoint at system calls, nothing for those that are not looked at"
+		}
+	}
+	return c
 }
 
 // examineCores says how cores come, with --cores.

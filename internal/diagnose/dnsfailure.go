@@ -418,7 +418,7 @@ func (v *View) resolverSilent(all []lookup) *evidence.Finding {
 	f := &evidence.Finding{Confidence: evidence.Likely, Title: "a name that did not resolve", Evidence: v.deathAt()}
 	watched := false
 	for _, c := range v.Case.Coverage {
-		watched = watched || c.Source == "probe/dns" && c.Missing == ""
+		watched = watched || c.Source == "probe/dns" && c.Missing == "" && (c.Partial == "" || v.watchedLast(&c))
 	}
 	if !watched {
 		f.Summary = "It says that a name did not resolve: " + quoteLine(words) + ". What it asked the name servers was not watched."
