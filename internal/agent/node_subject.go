@@ -280,6 +280,9 @@ func (s *subject) words() evidence.Subject {
 	return w
 }
 
+// subjectsCounted says that the probes count by subject; else no count of theirs rules anything out.
+const subjectsCounted = false
+
 // coverage says what watched a subject, and from when on.
 func (n *node) coverage(s *subject) []evidence.Coverage {
 	var out []evidence.Coverage
@@ -289,6 +292,9 @@ func (n *node) coverage(s *subject) []evidence.Coverage {
 		v := evidence.Coverage{Source: st.Name, By: st.By, Missing: st.Missing, Lost: lost[st.Name]}
 		if st.Missing == "" {
 			v.From, v.To, v.Partial = s.since.UTC(), now, s.found
+			if !subjectsCounted && v.Partial == "" {
+				v.Partial = "what is counted is not told apart by container"
+			}
 		}
 		if st.Name == callSource && st.Missing == "" {
 			s.callCoverage(&v, now)
