@@ -29,6 +29,7 @@ type verdict struct {
 type result struct {
 	*trace.Trace
 	heldOut  bool
+	from     int           // second at which the leak began
 	truth    *trace.Series // that reached its limit, nil: none
 	end      int           // second at which it did
 	descry   verdict
@@ -119,13 +120,10 @@ func play(s *trace.Series, end int, each func(second int, seconds, low, high flo
 	return out
 }
 
-// leakFrom is when the leak of a trace began, where it is not from the start.
-var leakFrom = map[string]int{"leak-pool-then": 900, "leak-exec": 900}
-
-func evaluate(t *trace.Trace) *result {
-	r := &result{Trace: t, end: -1, descry: verdict{lead: -1}}
-	for _, s := range t.Series {
-		if end := reached(s); end >= 0 && t.Kind == trace.Leak && (r.end < 0 || end < r.end) {
+func (r *result) evaluate() {
+	r.end, r.descry.lead = -1, -1
+	for _, s := range r.Series {
+		if end := reached(s); end >= 0 && r.Kind == trace.Leak && (r.end < 0 || end < r.end) {
 			r.truth, r.end = s, end
 		}
 	}
@@ -133,13 +131,12 @@ func evaluate(t *trace.Trace) *result {
 	for i := range r.rules {
 		r.rules[i].lead = -1
 	}
-	for _, s := range t.Series {
+	for _, s := range r.Series {
 		if s.Max <= 0 || s.Quantity == trace.Working || s.Quantity == trace.Usage {
 			continue
 		}
 		r.series(s)
 	}
-	return r
 }
 
 func (r *result) series(s *trace.Series) {
@@ -147,7 +144,7 @@ func (r *result) series(s *trace.Series) {
 	var each func(int, float64, float64, float64)
 	if isLeak {
 		each = func(second int, _, low, high float64) {
-			if second%60 != 0 || second < leakFrom[r.Name] {
+			if second%60 != 0 || second < r.from {
 				return
 			}
 			r.forecast++
@@ -160,14 +157,14 @@ func (r *result) series(s *trace.Series) {
 	var alarms []alarm
 	for _, w := range said {
 		alarms = append(alarms, w.alarm)
-		if isLeak && w.from >= leakFrom[r.Name] && r.said == nil {
+		if isLeak && w.from >= r.from && r.said == nil {
 			r.said = &w
 		}
 		if !isLeak {
 			r.notes = append(r.notes, fmt.Sprintf("%s of %s(%d) at %ds, %.0f%% of %d, in %.0fs (%.0f to %.0f), until %d", s.Quantity, s.Comm, s.PID, w.from, w.usage*100, s.Max*s.Unit, w.seconds, w.low, w.high, w.to))
 		}
 	}
-	r.descry.count(alarms, isLeak, r.end, leakFrom[r.Name])
+	r.descry.count(alarms, isLeak, r.end, r.from)
 	limit := s.Max
 	if s.Quantity == trace.Highest {
 		limit = forecast.FDSetSize
@@ -177,7 +174,7 @@ func (r *result) series(s *trace.Series) {
 		values = values[:max(0, min(len(values), (r.end-s.From)/s.Step))]
 	}
 	for i, rule := range rules {
-		r.rules[i].count(rule.alarms(values, s.Step, s.From, limit), isLeak, r.end, leakFrom[r.Name])
+		r.rules[i].count(rule.alarms(values, s.Step, s.From, limit), isLeak, r.end, r.from)
 	}
 }
 
@@ -220,34 +217,27 @@ func load(dir string) ([]*trace.Trace, error) {
 	return out, nil
 }
 
+// results judges all traces: those of a folder, and those that are made.
 func results(dir string) ([]*result, error) {
 	traces, err := load(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []*result
-	held := heldOut()
 	for _, t := range traces {
-		r := evaluate(t)
-		r.heldOut = held[t.Name]
+		i := slices.IndexFunc(all, func(p program) bool { return p.name == t.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("%s: no program of this name", t.Name)
+		}
+		t.Kind, t.What = all[i].kind, all[i].what
+		r := &result{Trace: t, heldOut: all[i].held, from: all[i].from}
+		r.evaluate()
+		out = append(out, r)
+	}
+	for i := range generated {
+		r := &result{Trace: generated[i].trace(), heldOut: generated[i].held, from: generated[i].from}
+		r.evaluate()
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// heldOut says which traces nothing was tuned on: of each kind, every other one in order of name.
-func heldOut() map[string]bool {
-	held, n := map[string]bool{}, map[string]int{}
-	var names []string
-	kinds := map[string]string{}
-	for _, p := range all {
-		names = append(names, p.name)
-		kinds[p.name] = p.kind
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		held[name] = n[kinds[name]]%2 == 1
-		n[kinds[name]]++
-	}
-	return held
 }

@@ -16,44 +16,36 @@ var rules = []rule{
 // alarm is a warning that stood from one time to another, seconds; to is -1 while it stands at the end.
 type alarm struct{ from, to int }
 
-// alarms evaluates the rule over values (one a second from second from on, below 0: missing), at each scrape, as
-// Prometheus does: a simple linear regression over the samples of the window (funcPredictLinear and
-// linearRegression in promql/functions.go), at least two of them.
+// alarms evaluates the rule over values at each scrape, as Prometheus does: a simple linear regression over the
+// samples of the window, at least two of them (funcPredictLinear and linearRegression in promql/functions.go). The
+// sums over a window are kept, not made anew: times and values are whole numbers, so they are exact.
 func (r rule) alarms(values []int64, step, from int, limit int64) (out []alarm) {
-	type point struct {
-		t int
-		v float64
-	}
+	type point struct{ x, y float64 }
 	var in []point
-	pending := -1
-	firing := false
+	var n, sx, sy, sxy, sxx float64
+	sum := func(p point, sign float64) {
+		n, sx, sy = n+sign, sx+sign*p.x, sy+sign*p.y
+		sxy, sxx = sxy+sign*p.x*p.y, sxx+sign*p.x*p.x
+	}
+	pending, firing := -1, false
 	for i := 0; i < len(values)*step; i++ {
 		t := from + i
 		if t%r.scrape != 0 {
 			continue
 		}
 		if v := values[i/step]; v >= 0 {
-			in = append(in, point{t, float64(v)})
+			p := point{float64(i), float64(v)}
+			in = append(in, p)
+			sum(p, 1)
 		}
-		for len(in) > 0 && in[0].t <= t-r.window {
+		for len(in) > 0 && in[0].x <= float64(i-r.window) {
+			sum(in[0], -1)
 			in = in[1:]
 		}
 		over := false
 		if len(in) >= 2 {
-			// x is relative to the time of evaluation.
-			var n, sx, sy, sxy, sxx float64
-			same := true
-			for _, p := range in {
-				x := float64(p.t - t)
-				n++
-				sx, sy, sxy, sxx = sx+x, sy+p.v, sxy+x*p.v, sxx+x*x
-				same = same && p.v == in[0].v
-			}
-			slope, intercept := 0.0, in[0].v
-			if !same {
-				slope = (sxy - sx*sy/n) / (sxx - sx*sx/n)
-				intercept = sy/n - slope*sx/n
-			}
+			slope := (sxy - sx*sy/n) / (sxx - sx*sx/n)
+			intercept := sy/n - slope*(sx/n-float64(i)) // at the time of evaluation
 			over = slope*predictAhead+intercept > float64(limit)
 		}
 		switch {

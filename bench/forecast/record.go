@@ -36,6 +36,8 @@ type program struct {
 	mappings         bool   // they are counted too
 	selects          bool   // it calls select()
 	minutes          int    // 0: as long as is asked for
+	held             bool   // nothing was tuned on it
+	from             int    // second at which the leak began
 	only             string // of the series only those of commands that match, "": all
 }
 

@@ -21,6 +21,9 @@ type trend struct {
 	stretch          float32 // seconds from one point to the next
 	from             uint32  // tick
 	peak             float32 // greatest value of the newest stretch
+	early, late      float32 // rates of its halves, per second
+	half             float32 // seconds from the middle of one to that of the other
+	end              float32 // value at its end, without noise
 }
 
 // view is a forecast of one scale.
@@ -37,22 +40,26 @@ type view struct {
 func (h *history) judge(g *Gauge) {
 	h.grows, h.due = false, false
 	var all [scales]view
-	n, finest := 0, -1
+	n := 0
+	var recent *trend // of the finest scale that shows growth, whatever else speaks against it
 	for i := scales - 1; i >= 0; i-- {
 		v, ok := h.view(i, g)
+		if s := &h.scales[i]; s.grows {
+			recent = &s.trend
+		}
 		if !ok {
 			continue
 		}
 		if n == 0 && h.beenHigher(i, float32(g.now)) {
 			continue // it was there before and came back: a tooth
 		}
-		all[n], finest = v, n
+		all[n] = v
 		n++
 	}
 	low, high, shares := math.Inf(1), 0.0, 0.0
 	for i := range n {
 		v := &all[i]
-		if v.slows(&all[finest], g) {
+		if v.slows(recent, g) {
 			continue
 		}
 		low, high = min(low, v.low), max(high, v.high)
@@ -67,13 +74,14 @@ func (h *history) judge(g *Gauge) {
 	}
 }
 
-// slows says whether growth is slower of late, as now tells, by so much that it ends below the limit.
-func (v *view) slows(now *view, g *Gauge) bool {
-	if now == v || now.slope > 0.8*v.slope || v.span <= now.span {
+// slows says whether growth is slower of late by so much that it ends below the limit.
+func (v *view) slows(recent *trend, g *Gauge) bool {
+	slope, span := float64(recent.slope), float64(recent.span)
+	if slope > 0.8*v.slope || v.span <= span {
 		return false
 	}
-	brake := (v.slope - now.slope) / ((v.span - now.span) / 2) // from one middle to the other
-	rate := max(0, now.slope-brake*now.span/2)
+	brake := (v.slope - slope) / ((v.span - span) / 2) // from one middle to the other
+	rate := max(0, slope-brake*span/2)
 	return float64(g.now)+1.2*rate*rate/(2*brake) < float64(g.limit)
 }
 
@@ -93,15 +101,15 @@ func (h *history) view(i int, g *Gauge) (view, bool) {
 	slope, span := float64(tr.slope), float64(tr.span)
 	v := view{slope: slope, span: span, rise: slope * span, left: max(0, limit-max(float64(tr.peak), float64(g.now)))}
 	v.seconds = v.left / slope
-	if v.rise < least || v.seconds > reach*span || s.levelsOff(limit) {
+	if v.rise < least || v.seconds > reach*span || tr.levelsOff(limit) {
 		return view{}, false
 	}
 	v.bound(tr, g.interval)
 	return v, true
 }
 
-// bound gives the bounds of the time: how well the slope is known, and by how much what is to come may
-// differ from it, as what came did.
+// bound gives the bounds of the time: how well the slope is known, by how much what is to come may
+// differ from it, as what came did, and what if it goes on to grow faster or slower.
 func (v *view) bound(tr *trend, interval int64) {
 	v.low, v.high = v.left/float64(tr.high), v.left/float64(tr.low)
 	stretches, seen := v.seconds/float64(tr.stretch), v.span/float64(tr.stretch)
@@ -112,7 +120,8 @@ func (v *view) bound(tr *trend, interval int64) {
 		v.high = max(v.high, v.seconds/max(0.1, 1-rel))
 	}
 	more := float64(interval) / 1e9 // until the next sample nothing is known
-	v.low, v.high = min(v.low, 0.9*v.seconds), max(v.high, 1.1*v.seconds)
+	bent := tr.bent(v.left, v.seconds)
+	v.low, v.high = min(v.low, 0.9*v.seconds, bent), max(v.high, 1.1*v.seconds, bent)
 	v.low, v.high = max(v.low/2, v.low-more), v.high+more
 }
 
@@ -197,6 +206,7 @@ func (s *scale) find(least float64) (t trend, ok bool) {
 		return t, false
 	}
 	t.spread = s.spread(k, n, t.slope)
+	s.bend(k, n, &t)
 	return t, true
 }
 
@@ -234,34 +244,50 @@ func (s *scale) stepped(k int, slope, rise float32) bool {
 	return false
 }
 
+// bend takes the rates of the two halves of a trend.
+func (s *scale) bend(k, n int, tr *trend) {
+	mid := func(i int) (*point, float32) { // the median of three, for noise
+		a := [3]float32{s.at(k + i - 1).min, s.at(k + i).min, s.at(k + i + 1).min}
+		slices.Sort(a[:])
+		return s.at(k + i), a[1]
+	}
+	p0, v0 := mid(1)
+	p1, v1 := mid(n / 2)
+	p2, v2 := mid(n - 2)
+	tr.early, tr.late = (v1-v0)/seconds(p0, p1), (v2-v1)/seconds(p1, p2)
+	tr.half, tr.end = seconds(p0, p2)/2, v2
+}
+
 // levelsOff says whether growth slows down so that it ends below limit: a program that warms up, a load
 // that nears its height. The later half's rate to the earlier half's, taken as the ratio of a geometric
 // series, gives where; and so does the rate that falls as steadily as it did.
-func (s *scale) levelsOff(limit float64) bool {
-	k := 0
-	for k < int(s.n) && s.at(k).t < s.trend.from {
-		k++
-	}
-	n := int(s.n) - k
-	mid := func(i int) (t, v float64) { // the median of three, for noise
-		a := [3]float32{s.at(k + i - 1).min, s.at(k + i).min, s.at(k + i + 1).min}
-		slices.Sort(a[:])
-		return float64(s.at(k+i).t) / 100, float64(a[1])
-	}
-	t0, v0 := mid(1)
-	t1, v1 := mid(n / 2)
-	t2, v2 := mid(n - 2)
-	early, late := (v1-v0)/max(t1-t0, 0.01), (v2-v1)/max(t2-t1, 0.01)
+func (tr *trend) levelsOff(limit float64) bool {
+	early, late, half := float64(tr.early), float64(tr.late), float64(tr.half)
 	if early <= 0 || late >= 0.85*early {
 		return false
 	}
 	q := max(0, late/early)
-	rest := late * (t2 - t1) * q / (1 - q)
+	rest := late * half * q / (1 - q)
 	if late < 0.75*early {
-		half := (t2 - t0) / 2 // from the middle of one to that of the other
 		brake := (early - late) / half
 		rate := max(0, late-brake*half/2)
 		rest = min(rest, rate*rate/(2*brake))
 	}
-	return v2+1.2*rest < limit
+	return float64(tr.end)+1.2*rest < limit
+}
+
+// bent is the time until left is used up where the rate goes on to change as it did, at most ten times
+// straight.
+func (tr *trend) bent(left, straight float64) float64 {
+	early, late, half := float64(tr.early), float64(tr.late), float64(tr.half)
+	more := (late - early) / half // per second and second
+	rate := max(0, late+more*half/2)
+	root := rate*rate + 2*more*left
+	if root < 0 {
+		return 10 * straight
+	}
+	if t := 2 * left / (rate + math.Sqrt(root)); t < 10*straight { // and not for 0/0
+		return t
+	}
+	return 10 * straight
 }
