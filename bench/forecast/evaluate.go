@@ -37,6 +37,7 @@ type result struct {
 	covered  int     // each minute at which there was a forecast: those whose bounds held the end
 	forecast int     // and how many there were
 	rules    []verdict
+	played   int // series that were judged
 	notes    []string
 }
 
@@ -60,6 +61,10 @@ func reached(s *trace.Series) int {
 		if v >= limit {
 			return s.From + i*s.Step
 		}
+	}
+	// What opens many at once is refused some of them and then ends, or waits for the next time, a little below.
+	if n := len(s.Values) - 1; n >= 0 && s.Values[n] >= limit*94/100 {
+		return s.From + n*s.Step
 	}
 	return -1
 }
@@ -135,6 +140,7 @@ func (r *result) evaluate() {
 		if s.Max <= 0 || s.Quantity == trace.Working || s.Quantity == trace.Usage {
 			continue
 		}
+		r.played++
 		r.series(s)
 	}
 }

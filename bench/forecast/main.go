@@ -19,6 +19,12 @@ func main() {
 				os.Exit(1)
 			}
 			return
+		case "table":
+			if err := table(os.Stdout, "bench/forecast/testdata"); err != nil {
+				fmt.Fprintln(os.Stderr, "forecast:", err)
+				os.Exit(1)
+			}
+			return
 		case "show":
 			rs, err := results(os.Args[2])
 			if err != nil {

@@ -37,6 +37,7 @@ struct process_row {
 	__u64 soft, hard;
 	__u64 rss; /* pages */
 	__u64 select_calls;
+	__u64 mappings;
 	struct standard io[3];
 	char comm[COMM_LEN];
 	__u64 start_ns;
@@ -207,6 +208,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 		return 0;
 	row.pid = p->pid;
 	row.open = c.open;
+	row.mappings = BPF_CORE_READ(t, mm, map_count);
 	row.highest = c.highest;
 	row.threads = BPF_CORE_READ(t, signal, nr_threads);
 	row.soft = BPF_CORE_READ(t, signal, rlim[RLIMIT_NOFILE].rlim_cur);

@@ -39,7 +39,7 @@ const (
 	ioSize = 8 + 4 + 2*2 + 4*2
 
 	processNumbers = 4 * 4
-	processIO      = processNumbers + 8*6
+	processIO      = processNumbers + 8*7
 	processComm    = processIO + 3*ioSize
 	processStart   = processComm + 16
 	processRow     = processStart + 8 + 4*4
@@ -203,6 +203,7 @@ func (s *Set) process(pid int32, row []byte, now int64) *evidence.Observation {
 		s.sweep.stdio[pid] = std
 		d.Stdio = s.standards(pid, std)
 	}
+	d.Mappings = int64(n(6))
 	return &evidence.Observation{
 		BootNanos: now, WallNanos: now + s.wall.Load(), Source: evidence.SourceSample,
 		PID: pid, Comm: cString(row[processComm : processComm+16]), Subject: le.Uint32(row[processStart+8:]), Detail: d,

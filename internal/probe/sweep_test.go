@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,13 @@ func TestSweep(t *testing.T) {
 	}
 	if d.RSSBytes < resident/2 || d.RSSBytes > resident*2 {
 		t.Errorf("resident %d, /proc says %d", d.RSSBytes, resident)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", o.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := int64(bytes.Count(b, []byte("\n"))); d.Mappings < n-20 || d.Mappings > n+20 || d.Mappings == 0 {
+		t.Errorf("%d mappings, /proc says %d", d.Mappings, n)
 	}
 	if o.Source != evidence.SourceSample || o.Comm != ownComm() {
 		t.Errorf("%+v", o)
