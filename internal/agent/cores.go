@@ -206,7 +206,7 @@ func (f *flight) core(pid int32) *evidence.Core {
 		f.say("the core of process %d was not kept: %v", pid, k.Err)
 		return nil
 	}
-	c := coreSummary(f.cores.store, k.Entry)
+	c := coreSummary(f.cores.store, k.Entry, "")
 	c.Saved, c.Bytes = k.Entry.File != "", k.Entry.Bytes
 	if c.Saved {
 		c.File = filepath.Join(f.cores.store.Dir(), k.Entry.File)
@@ -214,13 +214,13 @@ func (f *flight) core(pid int32) *evidence.Core {
 	return c
 }
 
-// coreSummary reads the core that was kept. What cannot be read of it is said in its notes.
-func coreSummary(store *coredump.Store, e *coredump.Entry) *evidence.Core {
+// coreSummary reads the core that was kept; root is where the files of its process are, "": here. What cannot be read of it is said in its notes.
+func coreSummary(store *coredump.Store, e *coredump.Entry, root string) *evidence.Core {
 	res := coredump.NewResolver(nil)
 	defer res.Close()
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) //nolint:errcheck // then how long goroutines waited is not told
-	c, err := store.Summary(e, coredump.SummaryOptions{Resolver: res, Now: now.Nano(), Registers: true, Threads: 256, Groups: 16})
+	c, err := store.Summary(e, coredump.SummaryOptions{Resolver: res, Root: root, Now: now.Nano(), Registers: true, Threads: 256, Groups: 16})
 	if err != nil {
 		c = coredump.SummariseEntry(e)
 		c.Notes = append(c.Notes, err.Error())
