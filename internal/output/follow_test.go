@@ -204,3 +204,26 @@ func TestFollowLoss(t *testing.T) {
 		})
 	}
 }
+
+// The follower is killed when it has read a file to its end and handed on some of the next; before it begins anew, the first
+// is deleted. What was handed on keeps its offsets, and what comes then follows on it.
+func TestFollowKilledDeleted(t *testing.T) {
+	a, b, c, d := lines(0, 100), lines(100, 150), lines(150, 250), lines(250, 300)
+	set := func(o *FollowOptions) { o.Position = filepath.Join(filepath.Dir(o.Paths[0]), ".position") }
+	l := newLab(t, set)
+	l.write(l.log, a)
+	l.poll()
+	l.write(l.log, b)
+	l.must(os.Rename(l.log, l.log+".1"))
+	l.write(l.log, c)
+	l.all[l.log].kill = int64(len(b)) + 100
+	l.poll()
+	if l.up || len(l.all[l.log].streams[0]) <= len(a+b) {
+		t.Fatal("it was not killed where it should be")
+	}
+	l.must(os.Remove(l.log + ".1"))
+	l.write(l.log, d)
+	l.start(set)
+	l.poll()
+	l.want(a + b + c + d)
+}

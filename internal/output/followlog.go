@@ -18,6 +18,7 @@ type followed struct {
 	wanted  bool    // it was named, not found in a directory: it stays when it is gone
 	files   []*file // oldest first; the last is at path, or was there last
 	at      [2]int64
+	keptAt  [2]int64 // where it was when that was kept at once
 	resume  [2]int64 // what lies before was done with before the restart
 	to      Consumer
 	points  []point
@@ -106,6 +107,9 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 		return true
 	}
 	if f.fd < 0 && f.head.Bytes == 0 && !f.zip && (f.strange || st.size > 0) {
+		if !f.strange && f.id == st.id && len(l.files) > 1 && l.newest == seenOf(w.generations(l)) {
+			return true // it waits for those before it, and nothing was rotated since
+		}
 		return w.replaced(l, st) // nothing is known of it but a number, which another may have by now
 	}
 	if f.strange { // it comes from a kept position

@@ -19,6 +19,7 @@ type model struct {
 	r       *rand.Rand
 	n       int      // lines written
 	files   []string // rotated away, the oldest first
+	ends    []int    // of each, where in want it ends
 	want    strings.Builder
 	serial  int
 	inDir   bool // the directory is followed, not the log by its name
@@ -37,7 +38,7 @@ func (m *model) line() string {
 
 // step does one thing to the log, as something does in the world, and notes what must be handed on of it.
 func (m *model) step() {
-	switch k := m.r.Intn(14); k {
+	switch k := m.r.Intn(15); k {
 	case 0, 1, 2, 3, 4: // write
 		var text string
 		for range 1 + m.r.Intn(20) {
@@ -61,7 +62,7 @@ func (m *model) step() {
 		m.serial++
 		old := fmt.Sprintf("%s.20261122-%06d", m.log, m.serial)
 		m.must(os.Rename(m.log, old))
-		m.files = append(m.files, old)
+		m.files, m.ends = append(m.files, old), append(m.ends, m.want.Len())
 		m.did("rotate to %s", filepath.Base(old))
 		if m.r.Intn(2) == 0 {
 			m.maybeLook()
@@ -88,7 +89,7 @@ func (m *model) step() {
 		old := fmt.Sprintf("%s.20261122-%06d", m.log, m.serial)
 		m.run("cp", m.log, old)
 		m.must(os.Truncate(m.log, 0))
-		m.files = append(m.files, old)
+		m.files, m.ends = append(m.files, old), append(m.ends, m.want.Len())
 		m.did("copy to %s, cut", filepath.Base(old))
 	case 10: // cut; what was written since the last look is lost, so there is a look before
 		if !m.up || !m.exists(m.log) {
@@ -127,6 +128,12 @@ func (m *model) step() {
 				m.closeAll(l)
 			}
 			m.did("closed")
+		}
+	case 14: // what was rotated away first is deleted, once something behind it was handed on
+		if c := m.all[m.log]; len(m.files) > 0 && c != nil && len(c.streams[0]) > m.ends[0] {
+			m.must(os.Remove(m.files[0]))
+			m.did("delete %s", filepath.Base(m.files[0]))
+			m.files, m.ends = m.files[1:], m.ends[1:]
 		}
 	}
 	m.maybeLook()

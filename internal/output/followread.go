@@ -11,10 +11,9 @@ import (
 // readAll reads what is new in a log's files, the oldest first; st is the last one's as it was seen before.
 func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 	if l.turned { // before anything of another file is handed on, so that it is found again whatever happens
-		l.changed, l.turned = true, false
-		l.mark()
-		w.saveAtOnce(l)
+		w.keepAtOnce(l)
 	}
+	behind := false // the position is, of files that were read to their end
 	begun := st.size > 0 || len(l.files) > 0 && (l.last().zip || l.last().size > 0)
 	for i := 0; i < len(l.files); i++ {
 		f := l.files[i]
@@ -24,6 +23,12 @@ func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 		}
 		if last && f.looked == st.size && f.looked > f.offset && f.size == st.size { // still no end of the line
 			break
+		}
+		// What was read of the files before may be gone before the position is kept again: then nobody could tell how
+		// much that was, and what follows would come at other offsets.
+		if l.at != l.keptAt && i > 0 || behind {
+			w.keepAtOnce(l)
+			behind = false
 		}
 		// What comes next has begun before this is read: who writes there has written here for the last time.
 		f.over = f.over || !last && (i < len(l.files)-2 || begun)
@@ -48,10 +53,18 @@ func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 				w.close(f)
 				l.remove(f)
 				i--
+				behind = l.at != l.keptAt
 			}
 		}
 	}
 	return false
+}
+
+// keepAtOnce keeps where a log is now.
+func (w *Follower) keepAtOnce(l *followed) {
+	l.changed, l.turned, l.keptAt = true, false, l.at
+	l.mark()
+	w.saveAtOnce(l)
 }
 
 // readFailed deals with a file that could not be read. Where it says true the file was given up, and the others

@@ -98,7 +98,7 @@ func (w *Follower) save(all bool) {
 				files = slices.Grow(files, max(n, 2*cap(files)))[:0]
 			}
 			changed = append(changed, s)
-			l.changed = false
+			l.changed, l.keptAt = false, l.at
 		}
 	}
 	for path := range w.forgotten {
