@@ -177,6 +177,33 @@ func TestFollowLoss(t *testing.T) {
 			l.poll()
 			l.write(l.log, c)
 		}, a + c, []int64{0, 20}},
+		"cut in its middle": {func(l *lab) {
+			l.must(os.Truncate(l.log, int64(len(lines(0, 40)))))
+			l.poll()
+			l.write(l.log, b)
+			l.poll()
+			l.must(os.Truncate(l.log, int64(len(lines(0, 30)))))
+			l.poll()
+			l.write(l.log, c)
+			l.poll()
+			if p := l.all[l.log].parts; p[len(p)-1].Line != 31 {
+				l.Errorf("it goes on in line %d, want 31", p[len(p)-1].Line)
+			}
+		}, a + b + c, []int64{0, 0}},
+		"cut in its middle, not open": {func(l *lab) {
+			l.closeAll(l.logs[0])
+			l.must(os.Truncate(l.log, int64(len(lines(0, 40)))))
+			l.poll()
+			l.write(l.log, b)
+		}, a + b, []int64{0}},
+		"cut, and filled with what begins alike": {func(l *lab) {
+			l.must(os.Truncate(l.log, 0))
+			l.write(l.log, lines(0, 2)+lines(400, 420))
+		}, a + lines(0, 2) + lines(400, 420), []int64{0}},
+		"cut, and what is left begins alike and is short": {func(l *lab) {
+			l.must(os.Truncate(l.log, 0))
+			l.write(l.log, lines(0, 2))
+		}, a + lines(0, 2), []int64{0}},
 		"replaced by a shorter one": {func(l *lab) {
 			l.write(l.log+"~", c)
 			l.must(os.Rename(l.log+"~", l.log))

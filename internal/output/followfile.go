@@ -45,13 +45,14 @@ type file struct {
 
 	form   Form // "": not known yet
 	offset int64
-	line   int64 // lines before offset
-	looked int64 // up to here there is no end of the line that begins at offset
-	read   int64 // was handed on before a restart, as far as is known
-	size   int64 // last seen
-	mtime  int64 // ns, last seen
-	head   print // of its first bytes
-	tail   print // of those before offset
+	line   int64   // lines before offset
+	looked int64   // up to here there is no end of the line that begins at offset
+	read   int64   // was handed on before a restart, as far as is known
+	size   int64   // last seen
+	mtime  int64   // ns, last seen
+	head   print   // of its first bytes
+	tail   print   // of those before offset
+	marks  []print // of those before byte 128, 256, 512 and so on, as far as it was read by this process
 
 	strange bool  // it comes from a kept position, and was not compared yet
 	over    bool  // what comes next has begun: the last line is whole as it is
@@ -272,6 +273,7 @@ func (f *file) hole() int64 {
 // advance notes that b, or that many NUL bytes, were handed on of f; before are the bytes of f.tail.
 func (f *file) advance(before, b []byte, zeros int64) {
 	n := int64(len(b))
+	f.mark(before, b, zeros)
 	if zeros > 0 { // a hole is longer than any print
 		n, b, before = zeros, someZeros[:printMost], nil
 	}

@@ -125,6 +125,7 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 	if f.id == st.id {
 		f.path = l.path
 		switch {
+		case st.size < f.offset && w.cutInside(l, f, st):
 		case st.size < f.offset:
 			return w.replaced(l, st)
 		case st.size < f.size && w.ready(f) != nil, st.size < f.size && !f.compare(fdReader(f.fd)):
