@@ -282,7 +282,7 @@ func (f *flight) blameFor(d *evidence.Garbled, i int, around window) bool {
 // complete adds to a writer what its descriptor is and was, and a stack of such a write.
 func (f *flight) complete(d *evidence.Garbled, i int, pieces []piece) {
 	w := d.Writer
-	named(w, f.blame.out[i])
+	ofOutput(w, f.blame.out[i])
 	b := &f.blame
 	b.guard <- struct{}{}
 	defer func() { <-b.guard }()

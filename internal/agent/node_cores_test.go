@@ -16,11 +16,6 @@ import (
 	"github.com/descry-dev/descry/internal/run"
 )
 
-func TestMain(m *testing.M) {
-	coredump.Reexec() // the supervisor of core dumps is this binary too
-	os.Exit(m.Run())
-}
-
 // machinesCores gives the test core_pattern, which is the whole machine's: others that keep to the same
 // lock leave it alone meanwhile. In the end it must be as before.
 func machinesCores(t *testing.T) (pattern func() string) {

@@ -111,8 +111,8 @@ type followedFor struct {
 	found   bool   // it ran before it was watched
 }
 
-// follow begins with a container's log. Called again for the same path it changes nothing.
-func (l *logs) follow(f followedFor) {
+// follow begins with a container's log, and says whether there is one. Called again for the same path it changes nothing.
+func (l *logs) follow(f followedFor) (found bool) {
 	path, why := f.path, ""
 	if path == "" {
 		path = findLog(l.cfg.Root, f.id)
@@ -123,14 +123,10 @@ func (l *logs) follow(f followedFor) {
 		path = ""
 	}
 	l.mu.Lock()
-	c := l.of[f.subject]
-	if c == nil {
-		c = &containerLog{logs: l, subject: f.subject, from: time.Now()}
-		l.of[f.subject] = c
-	}
-	if f.pid != 0 && c.pid == 0 {
-		c.pid = f.pid
-		c.out = outputsOf(f.pid)
+	c := l.entry(f.subject)
+	arm := f.pid != 0 && c.pid == 0
+	if arm {
+		c.pid, c.out = f.pid, outputsOf(f.pid)
 	}
 	c.lack = why
 	begin := path != "" && c.path != path
@@ -139,8 +135,11 @@ func (l *logs) follow(f followedFor) {
 		c.path, c.from = path, time.Now()
 	}
 	l.mu.Unlock()
+	if arm {
+		l.arm(c)
+	}
 	if !begin {
-		return
+		return why == ""
 	}
 	l.ask(func() {
 		if old != "" {
@@ -160,6 +159,17 @@ func (l *logs) follow(f followedFor) {
 			l.cfg.Say("%v", err)
 		}
 	})
+	return true
+}
+
+// entry is what is known of a subject's log; the caller holds mu.
+func (l *logs) entry(subject uint32) *containerLog {
+	c := l.of[subject]
+	if c == nil {
+		c = &containerLog{logs: l, subject: subject, from: time.Now(), lack: "its log is not known"}
+		l.of[subject] = c
+	}
+	return c
 }
 
 // consumer is who takes what a log holds.

@@ -50,7 +50,6 @@ func outputsOf(pid int32) (out [2]pipeOf) {
 // blameOf joins a container's garbage with the writes that the kernel saw since it looks closer.
 type blameOf struct {
 	on     bool
-	since  int64 // boot time
 	recent [2]recentOf
 	ahead  [2]int64 // see place
 	asked  [2]int
@@ -84,35 +83,59 @@ func (b *blameOf) keep(s int, p *output.Part) {
 
 // closer begins or ends to look for the writers of a subject's output. It is told when system calls are looked at.
 func (l *logs) closer(subject uint32, on bool) {
-	c := l.get(subject)
-	if c == nil || l.cfg.Ledger == nil {
+	if l.cfg.Ledger == nil {
 		return
 	}
 	l.mu.Lock()
-	pid, out := c.pid, c.out
-	if out == ([2]pipeOf{}) && pid != 0 {
-		out = outputsOf(pid)
-		c.out = out
+	c := l.of[subject]
+	if c == nil && on {
+		c = l.entry(subject)
 	}
 	l.mu.Unlock()
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	was := c.blame.on
 	if on && !was {
-		c.blame = blameOf{on: true, since: bootNanos()}
+		c.blame = blameOf{on: true}
 	} else if !on {
 		c.blame.on = false
 		c.blame.recent = [2]recentOf{}
 	}
+	armed := c.armed
+	if !on {
+		c.armed = [2]pipeOf{}
+	}
 	c.mu.Unlock()
-	for i, o := range out {
-		switch {
-		case o.Inode == 0 || i == 1 && o == out[0]:
-		case on && !was:
-			if l.cfg.Ledger.WatchOutput(o) == nil {
-				_ = l.cfg.Ledger.Closer(o, closerStacks, bootNanos()+int64(time.Minute)) // it is blamed without stacks, too
-			}
-		case !on && was:
+	if on {
+		l.arm(c)
+		return
+	}
+	for _, o := range armed {
+		if o.Inode != 0 {
 			l.cfg.Ledger.UnwatchOutput(o)
+		}
+	}
+}
+
+// arm lets the kernel note writes to a subject's output, if it is looked at closer and known what that is.
+func (l *logs) arm(c *containerLog) {
+	l.mu.Lock()
+	out := c.out
+	l.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.cfg.Ledger == nil || !c.blame.on {
+		return
+	}
+	for i, o := range out {
+		if o.Inode == 0 || c.armed[i] == o || i == 1 && o == out[0] {
+			continue
+		}
+		if l.cfg.Ledger.WatchOutput(o) == nil {
+			c.armed[i] = o
+			_ = l.cfg.Ledger.Closer(o, closerStacks, bootNanos()+int64(time.Minute)) // it is blamed without stacks, too
 		}
 	}
 }
@@ -282,7 +305,7 @@ func (c *containerLog) complete(s int, d *evidence.Garbled, pieces []piece) {
 	c.logs.mu.Lock()
 	out := c.out[s]
 	c.logs.mu.Unlock()
-	named(w, out)
+	ofOutput(w, out)
 	for _, o := range c.blame.seen {
 		x := o.Detail.(*evidence.Written)
 		if o.PID != w.PID || o.TID != w.TID || x.FD != w.FD || x.Call != w.Call || x.Inode != w.Inode || x.Context == nil {
@@ -303,8 +326,8 @@ func (c *containerLog) complete(s int, d *evidence.Garbled, pieces []piece) {
 	}
 }
 
-// named says what the descriptor of a writer is.
-func named(w *evidence.Writer, out pipeOf) {
+// ofOutput says what the descriptor of a writer is.
+func ofOutput(w *evidence.Writer, out pipeOf) {
 	w.Inode = out.Inode
 	if out.Rdev != 0 {
 		w.FDKind, w.Path = evidence.FDTTY, fmt.Sprintf("/dev/pts/%d", unix.Minor(out.Rdev))

@@ -23,14 +23,15 @@ type containerLog struct {
 	out  [2]pipeOf // what its stdout and stderr were when it was first looked at
 
 	// The follower's goroutine's alone.
-	watch *output.Watch
-	part  *output.Part // that is being taken
-	file  output.FileID
-	form  output.Form
-	marks [2]stamps
-	told  [2]int // torn lines
-	spans [2]toldSpans
-	grows [2]int64 // offset of the garbage that was signed while it grows, and one
+	watch   *output.Watch
+	part    *output.Part // that is being taken
+	file    output.FileID
+	form    output.Form
+	marks   [2]stamps
+	told    [2]int  // torn lines
+	foreign [2]bool // told
+	spans   [2]toldSpans
+	grows   [2]int64 // offset of the garbage that was signed while it grows, and one
 
 	mu      sync.Mutex
 	at      [2]int64 // offset in each stream, up to which was read
@@ -45,6 +46,7 @@ type containerLog struct {
 	turned  bool
 	first   []evidence.FirstGarbage
 	blame   blameOf
+	armed   [2]pipeOf // outputs whose writes are noted
 }
 
 // Bounds of what is told of one stream.
@@ -144,10 +146,10 @@ func (c *containerLog) end() {
 	if c.watch == nil {
 		return
 	}
-	for i, f := range c.watch.Foreign() {
-		if i < 2 && f.Encoding != "" {
-			stream := streams[i].String()
-			c.tell(&evidence.Foreign{Stream: stream, Encoding: f.Encoding, Offset: f.Offset, Bytes: f.Bytes}, time.Time{})
+	for i := range streams {
+		if f, ok := c.watch.ForeignIn(i); ok && !c.foreign[i] {
+			c.foreign[i] = true
+			c.tell(&evidence.Foreign{Stream: streams[i].String(), Encoding: f.Encoding, Offset: f.Offset, Bytes: f.Bytes}, time.Time{})
 		}
 	}
 	c.watch.Flush()

@@ -218,14 +218,21 @@ func (w *Watch) Lines() (lines, torn int64) {
 
 // Foreign says which encodings the text is in that is no UTF-8, by stream.
 func (w *Watch) Foreign() (all []Foreign) {
-	for _, s := range w.streams {
-		if s == nil {
-			continue
-		}
-		if f, ok := s.places.Foreign(); ok {
-			f.Offset = s.foreign
+	for i := range w.streams {
+		if f, ok := w.ForeignIn(i); ok {
 			all = append(all, f)
 		}
 	}
 	return all
+}
+
+// ForeignIn says it of one stream.
+func (w *Watch) ForeignIn(stream int) (Foreign, bool) {
+	s := w.streams[stream]
+	if s == nil {
+		return Foreign{}, false
+	}
+	f, ok := s.places.Foreign()
+	f.Offset = s.foreign
+	return f, ok
 }
