@@ -55,7 +55,8 @@ type node struct {
 	tell  *metrics.Metrics // nil: none
 	state *state
 	logs  *logs
-	loops loops // of the judges, too
+	cores *nodeCores // nil: none are received
+	loops loops      // of the judges, too
 
 	in   chan message
 	done chan struct{} // closed when nobody reads in any more
@@ -133,9 +134,6 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	if err := n.openNames(ctx, &beside); err != nil {
 		return errors.Join(err, n.set.Close())
 	}
-	if err := n.openLogs(ctx, &beside); err != nil {
-		return errors.Join(err, n.set.Close())
-	}
 	if err := n.openMetrics(ctx, &beside); err != nil {
 		return errors.Join(err, n.set.Close())
 	}
@@ -143,6 +141,10 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 		return errors.Join(err, n.set.Close())
 	}
 	if err := n.openPins(); err != nil {
+		return errors.Join(err, n.set.Close())
+	}
+	endOutput, err := n.openOutput()
+	if err != nil {
 		return errors.Join(err, n.set.Close())
 	}
 	n.say()
@@ -160,6 +162,7 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	close(n.done)
 	close(n.jobs)
 	n.work.Wait()
+	endOutput()
 	n.writeMore()
 	n.state.touch()
 	return errors.Join(err, n.set.Close())
@@ -285,7 +288,7 @@ func (n *node) observe(o *evidence.Observation) {
 			s.oom[o.PID] = true
 		}
 	}
-	if d, ok := o.Detail.(*evidence.Written); ok && !n.logs.written(s.id, o, d) {
+	if d, ok := o.Detail.(*evidence.Written); ok && n.logs.written(s.id, o, d) {
 		return
 	}
 	s.rec.Record(o)

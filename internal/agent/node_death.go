@@ -42,11 +42,11 @@ func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 		s.exit = o
 		n.lastAround(s)
 		n.measureEnd(s)
-		n.soon(settleTime, func() { n.settle(s, func(late bool) { n.bury(s, late) }) })
+		n.soon(settleTime, func() { n.settle(s, s.main, func(late bool) { n.bury(s, late) }) })
 	case s.exit == nil && s.main != 0 && !s.sandbox && faulted(s, o, d):
 		n.soon(childTime, func() {
 			if s.exit == nil {
-				n.settle(nil, func(late bool) { n.mourn(s, o, late) })
+				n.settle(s, o.PID, func(late bool) { n.mourn(s, o, late) })
 			} else {
 				n.pending--
 			}
@@ -71,13 +71,11 @@ func (n *node) soon(d time.Duration, do func()) {
 	n.after(d, do)
 }
 
-// settle has the owner go on when all that the kernel has said by now was taken, and all that s has written.
-func (n *node) settle(s *subject, then func(late bool)) {
+// settle has the owner go on when all that the kernel has said by now was taken, and all that s has written; and the core of a process of it is there.
+func (n *node) settle(s *subject, pid int32, then func(late bool)) {
 	go func() {
 		late := !n.set.Flush(nodeFlush)
-		if s != nil {
-			n.logs.settle(s.id)
-		}
+		n.read(s, pid)
 		n.post(message{do: func() {
 			n.pending--
 			then(late)
@@ -137,7 +135,7 @@ func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation,
 	j.death.Reason = s.info.Reason
 	j.counters = n.countersOf(s)
 	j.coverage = n.coverage(s)
-	j.output, j.more = n.lastOutput(s), n.machineOf(s)
+	j.more = n.machineOf(s)
 	s.using++
 	select {
 	case n.jobs <- j:
@@ -176,8 +174,10 @@ func (n *node) judge() {
 		if j.s != nil {
 			j.all = append(j.s.rec.Observations(), j.more...)
 			slices.SortStableFunc(j.all, func(a, b *evidence.Observation) int { return cmp.Compare(a.BootNanos, b.BootNanos) })
+			j.output = n.lastOutput(j.s)
 		}
 		c := j.assemble()
+		c.Core = n.coreOf(j)
 		if c.FDTable = j.table; c.Death != nil {
 			c.FDTable = tableOf(c)
 		}

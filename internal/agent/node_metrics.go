@@ -96,6 +96,7 @@ func (n *node) container(s *subject, c *metrics.Container, counters bool) {
 	c.Forecasts = nearest(casts)
 	if counters {
 		c.Counters = n.set.SubjectCounters(s.id)
+		n.logs.counters(s.id, c.Counters)
 	}
 }
 

@@ -73,8 +73,8 @@ func (n *node) name(s *subject) {
 	if info.PID > 0 && s.main == 0 && s.exit == nil && s.procs[info.PID] != nil && s.procs[info.PID].executed {
 		n.lead(s, info.PID, s.procs[info.PID].args)
 	}
-	n.known(s)
 	n.follow(s)
+	n.known(s)
 }
 
 // maxAliases are the workloads whose command is remembered.

@@ -146,6 +146,7 @@ func (l *logs) follow(f followedFor) (found bool) {
 			l.drop(c, old)
 		}
 		c.watch = output.NewWatch(c.found, c.torn)
+		c.watch.Ends = true
 		if s := l.sinks[path]; s != nil { // of the life before: Docker starts a container again with the same log
 			s.c.end()
 			c.goOn(s.c)

@@ -189,6 +189,27 @@ func TestLogsOfContainers(t *testing.T) {
 	}
 }
 
+// Garbage that is told while it grows, and grows no more, is one observation when it has ended.
+func TestLogsGrowing(t *testing.T) {
+	l := newLogLab(t, nil)
+	a := filepath.Join(l.dir, "a.log")
+	l.follow(followedFor{subject: 1, path: a})
+	l.write(a, "stdout", honestLines(0, 50)+noText(300, 7)+"\n")
+	l.until("the sign", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.signs[1]) == 1
+	})
+	l.write(a, "stdout", honestLines(50, 50))
+	l.until("the garbage", func() bool { return len(l.garbled(1)) == 1 })
+	l.write(a, "stdout", honestLines(100, 50)+noText(300, 8)+"\n")
+	l.settle(1)
+	n := map[string]int64{}
+	if l.counters(1, n); len(l.garbled(1)) != 2 || n[evidence.CountGarbled] < 550 {
+		t.Errorf("%d pieces, %d bytes", len(l.garbled(1)), n[evidence.CountGarbled])
+	}
+}
+
 // Garbage that begins in the first line was meant: an archive on stdout.
 func TestLogsOfBinary(t *testing.T) {
 	l := newLogLab(t, nil)

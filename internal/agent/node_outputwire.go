@@ -3,17 +3,19 @@ package agent
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/ladder"
 )
 
-// openLogs begins to follow what containers write.
-func (n *node) openLogs(ctx context.Context, beside *sync.WaitGroup) error {
-	l, err := openLogs(logsConfig{
-		Root: n.cfg.HostRoot, Position: n.state.path("logs"), Ledger: n.set,
+// openOutput begins to follow what containers write, and to receive their cores if that was asked for. end ends both, when
+// the last death was judged.
+func (n *node) openOutput() (end func(), err error) {
+	say := func(format string, args ...any) { n.log.Warn(fmt.Sprintf(format, args...)) }
+	cfg := logsConfig{
+		Root: n.cfg.HostRoot, Position: n.state.path("logs"), Say: say,
 		Tell: func(id uint32, o *evidence.Observation) {
 			o.Subject = id
 			n.post(message{o: o})
@@ -25,22 +27,63 @@ func (n *node) openLogs(ctx context.Context, beside *sync.WaitGroup) error {
 				}
 			}})
 		},
-		Say: func(format string, args ...any) { n.log.Warn(fmt.Sprintf(format, args...)) },
-	})
-	if err != nil {
-		return err
 	}
-	n.logs = l
-	beside.Go(func() { l.run(ctx) })
-	return nil
+	if !n.cfg.NoSyscalls {
+		cfg.Ledger = n.set
+	}
+	if n.logs, err = openLogs(cfg); err != nil {
+		return nil, err
+	}
+	if n.cfg.Cores != "" {
+		here := func(groups []byte) bool { _, ok := n.within(groups); return ok }
+		if n.cores, err = openNodeCores(n.cfg.CoreDir, n.cfg.HostRoot, coredump.Depth(n.cfg.Cores), here, say); err != nil {
+			say("no cores will be kept: %v", err)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	go n.logs.run(ctx)
+	return func() {
+		stop()
+		<-n.logs.done
+		if n.cores != nil {
+			n.cores.end()
+		}
+	}, nil
 }
+
+// logAgain is when a log is looked for again that was not found: the kubelet makes its links after the start.
+const logAgain = 3 * time.Second
 
 // follow begins to follow what a subject writes, as soon as it is known where that is.
 func (n *node) follow(s *subject) {
-	if s.sandbox || s.main == 0 || s.ref.ID == "" || n.names != nil && !s.named {
+	if s.sandbox || s.main == 0 || s.ref.ID == "" {
 		return
 	}
-	n.logs.follow(followedFor{subject: s.id, pid: s.main, path: s.info.LogPath, id: s.ref.ID, found: s.found != ""})
+	f := followedFor{subject: s.id, pid: s.main, path: s.info.LogPath, id: s.ref.ID, found: s.found != ""}
+	if f.found && !n.state.seen.IsZero() && s.info.StartedAt.After(n.state.seen) {
+		f.found = false // it was started in the gap between two agents
+	}
+	if n.logs.follow(f) || s.sought {
+		return
+	}
+	s.sought = true
+	n.after(logAgain, func() {
+		if n.subjects[s.id] == s {
+			n.follow(s)
+		}
+	})
+}
+
+// read takes the last of what a subject wrote, and waits for the core of a process of it. It is for no goroutine that
+// others wait for.
+func (n *node) read(s *subject, pid int32) {
+	n.logs.settle(s.id)
+	if n.cores == nil {
+		return
+	}
+	if err := n.cores.await(pid, coreBound); err != nil {
+		n.log.Warn("core dumps", "error", err)
+	}
 }
 
 // lastOutput is the end of what a subject wrote, nil where it is not read.
@@ -48,10 +91,18 @@ func (n *node) lastOutput(s *subject) *evidence.LastOutput {
 	return n.logs.last(s.id)
 }
 
+// coreOf is what a case has of the core of the process that died.
+func (n *node) coreOf(j *job) *evidence.Core {
+	if n.cores == nil || j.s == nil || j.death == nil || j.death.Signal == 0 {
+		return nil
+	}
+	return n.cores.core(j.death.PID, j.death.At, j.s.maps.root)
+}
+
 // outputCoverage says whether a subject's output was read.
 func (n *node) outputCoverage(s *subject) evidence.Coverage {
 	if s.ref.ID == "" {
-		return evidence.Coverage{Source: "output", Missing: "its output is not read"}
+		return evidence.Coverage{Source: "output", Missing: "what is no container writes to the journal, which is not read"}
 	}
 	return n.logs.coverage(s.id, time.Now().UTC())
 }

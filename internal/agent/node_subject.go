@@ -46,6 +46,7 @@ type subject struct {
 	warned  map[string]string // cases of warnings of its cgroup that hold, by limit
 	net     *sharedNet
 	placed  bool // its surroundings were looked for
+	sought  bool // its log was looked for again
 	netBase evidence.NetworkCounts
 	netTold evidence.NetworkCounts
 	netFrom time.Time
@@ -178,8 +179,8 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 	s.sandbox = s.sandbox || sandboxed(s)
 	n.keepPinned(s, false)
 	n.log.Debug("main process", "container", s.name(), "pid", pid, "command", strings.Join(s.command, " "))
+	n.follow(s) // before it is looked at closer
 	n.known(s)
-	n.follow(s)
 }
 
 // sandboxed says whether a subject is what holds a pod's namespaces, by what it runs.

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/casebook"
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/probe"
 	"github.com/descry-dev/descry/internal/run"
@@ -29,6 +30,7 @@ import (
 // The test binary is the agent, and the programs that die in containers, too.
 func TestMain(m *testing.M) {
 	run.Reexec()
+	coredump.Reexec() // the supervisor of core dumps is this binary too
 	if text := os.Getenv("DESCRY_TEST_AGENT"); text != "" {
 		var cfg NodeConfig
 		if err := json.Unmarshal([]byte(text), &cfg); err != nil {
@@ -101,6 +103,8 @@ type testNode struct {
 	cfg   NodeConfig
 	agent *exec.Cmd
 	log   string
+
+	stdout, stderr *os.File // of the next boxes; nil: none
 }
 
 var testNodes atomic.Int32
@@ -259,6 +263,9 @@ func (n *testNode) box(pod string, i int, what string, command ...string) *box {
 	b.cmd, b.end = exec.Command(command[0], command[1:]...), w
 	b.cmd.Env = []string{"DESCRY_TEST_PROGRAM=" + what, "GOTRACEBACK=none"}
 	b.cmd.Stdin = r
+	if n.stdout != nil {
+		b.cmd.Stdout, b.cmd.Stderr = n.stdout, n.stderr
+	}
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd()), Pdeathsig: unix.SIGKILL}
 	if err := b.cmd.Start(); err != nil {
 		n.t.Fatal(err)

@@ -5,6 +5,7 @@ import "bytes"
 // Watch judges a followed log as Check judges a whole one: it is a Consumer that tells what is no text as soon as that is
 // certain. It takes 5.5 KiB for each stream that there is.
 type Watch struct {
+	Ends    bool // each span is told when it has ended, also if it is what was told of it while it grew
 	form    Form
 	found   func(Found, bool)
 	torn    func(FoundTorn)
@@ -139,7 +140,7 @@ func (w *Watch) tell(s *watchedStream, span Span, text []byte, pos int64, growin
 		s.told, s.as = start, span
 	case again:
 		s.told = -1
-		if span.Length == s.as.Length && span.LooksLike == s.as.LooksLike {
+		if !w.Ends && span.Length == s.as.Length && span.LooksLike == s.as.LooksLike {
 			return // it had ended then
 		}
 	}
