@@ -34,6 +34,8 @@ type options struct {
 	pidNS   bool
 	proxy   bool
 	limit   time.Duration
+	table   string
+	pods    string
 }
 
 func main() {
@@ -49,6 +51,8 @@ func main() {
 	flag.BoolVar(&o.pidNS, "pidns", false, "give the node a pid namespace of its own; by default it sees the machine's pids, as a node does")
 	flag.BoolVar(&o.proxy, "proxy", false, "run kube-proxy too, for Services")
 	flag.DurationVar(&o.limit, "timeout", 20*time.Minute, "time limit of the tests")
+	flag.StringVar(&o.table, "table", "", "write what came out of each death to this `file`")
+	flag.StringVar(&o.pods, "pods", "", "of the pods that die, only these `names`, with commas between")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -72,6 +76,11 @@ func do(ctx context.Context, dir string, o options, args []string) (int, error) 
 	if err != nil {
 		return 0, err
 	}
+	if o.table != "" { // the tests are elsewhere
+		if o.table, err = filepath.Abs(o.table); err != nil {
+			return 0, err
+		}
+	}
 	if os.Geteuid() != 0 {
 		return 0, errors.New("a node needs root: run it with sudo")
 	}
@@ -83,7 +92,7 @@ func do(ctx context.Context, dir string, o options, args []string) (int, error) 
 	}
 	switch word {
 	case "build":
-		return 0, c.build(ctx)
+		return 0, errors.Join(c.build(ctx), c.buildPrograms(ctx))
 	case "down":
 		return 0, c.down()
 	case "kubectl":
@@ -95,6 +104,9 @@ func do(ctx context.Context, dir string, o options, args []string) (int, error) 
 	case "test":
 	default:
 		return 2, fmt.Errorf("unknown command %q: up, down, build, kubectl ARGS, sh CMD, or nothing", word)
+	}
+	if err := c.buildPrograms(ctx); err != nil {
+		return 0, err
 	}
 	if err := c.up(ctx); err != nil {
 		return 0, err

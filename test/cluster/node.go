@@ -120,7 +120,7 @@ func (n *node) mounts() error {
 			return err
 		}
 	}
-	for _, dir := range []string{"/run/lock", "/run/nri", "/etc/cni/net.d", n.at("etcd"), n.at("sysctl")} {
+	for _, dir := range []string{"/run/lock", "/run/nri", "/etc/cni/net.d", "/etc/kubernetes/manifests", n.at("etcd"), n.at("sysctl")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -243,8 +243,8 @@ func (n *node) run(name string, args ...string) error {
 	}
 	go func() {
 		err := cmd.Wait()
-		for name == "containerd" { // tests restart it
-			n.stamp("containerd ended: " + fmt.Sprint(err))
+		for name == "containerd" || name == "kubelet" { // tests restart them
+			n.stamp(name + " ended: " + fmt.Sprint(err))
 			if err = n.run(name, args...); err == nil {
 				return
 			}

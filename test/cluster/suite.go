@@ -18,6 +18,14 @@ func (c *cluster) tests(ctx context.Context, o options) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the tests: %w\n%s", err, out)
 	}
+	descry, next := c.at("descry"), c.at("descry-next")
+	for path, version := range map[string]string{descry: "this", next: "next"} {
+		build = exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-X "+module+"internal/version.Version="+version, "-o", path, module+"cmd/descry")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("build descry: %w\n%s", err, out)
+		}
+	}
 	args := []string{binary, "-test.timeout=" + o.limit.String()}
 	if o.verbose {
 		args = append(args, "-test.v")
@@ -34,7 +42,7 @@ func (c *cluster) tests(ctx context.Context, o options) (int, error) {
 		return 1, err
 	}
 	cmd.Dir = filepath.Join(filepath.Dir(tools), "suite")
-	cmd.Env = append(cmd.Env, "CLUSTER_RUN="+c.runDir(), "CLUSTER_BIN="+c.bin(""), "CLUSTER_LOAD_IMAGE="+loadImage)
+	cmd.Env = append(cmd.Env, "CLUSTER_RUN="+c.runDir(), "CLUSTER_BIN="+c.bin(""), "CLUSTER_LOAD_IMAGE="+loadImage, "CLUSTER_PROGRAMS="+c.programsTar(), "CLUSTER_DESCRY="+descry, "CLUSTER_DESCRY_NEXT="+next, "CLUSTER_TABLE="+o.table, "CLUSTER_PODS="+o.pods)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	from := time.Now()
 	if err := cmd.Run(); err != nil {

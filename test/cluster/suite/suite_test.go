@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -89,4 +90,28 @@ func field(t *testing.T, pod, path string) func() string {
 		out, _ := try(t, "get", "pod", pod, "-o", "jsonpath={"+path+"}")
 		return out
 	}
+}
+
+// loadPrograms brings the images of real programs to the node, once.
+func loadPrograms(t *testing.T) {
+	t.Helper()
+	programs.Do(func() {
+		_, programsErr = command(t, "", "ctr", "-n", "k8s.io", "images", "import", "--local", "--snapshotter", "overlayfs", os.Getenv("CLUSTER_PROGRAMS"))
+	})
+	if programsErr != nil {
+		t.Fatalf("bring the images of programs to the node: %v", programsErr)
+	}
+}
+
+var (
+	programs    sync.Once
+	programsErr error
+)
+
+// remove removes a namespace with its pods.
+func remove(namespace string) {
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute) // the test's own has ended
+	defer stop()
+	_ = exec.CommandContext(ctx, "kubectl", "-n", namespace, "delete", "pods,jobs", "--all", "--grace-period=1", "--wait=false").Run()
+	_ = exec.CommandContext(ctx, "kubectl", "delete", "namespace", namespace, "--wait=true").Run()
 }
