@@ -1,6 +1,5 @@
 //go:build cluster
 
-// Package suite are the tests that run on the node of test/cluster.
 package suite
 
 import (
