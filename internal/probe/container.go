@@ -44,6 +44,7 @@ const (
 	nodeGeneration uint32 = iota
 	nodeSubjects
 	nodeAdopting
+	nodeLook
 )
 
 const subjectPath = 384
@@ -89,6 +90,9 @@ func decodeContainer(s *Set, o *evidence.Observation, raw []byte) evidence.Detai
 	action := le.Uint32(b[16:])
 	if int(action) >= len(containerActions) {
 		return nil
+	}
+	if containerActions[action] == evidence.ContainerEmpty {
+		s.endedAt(o.Subject, o.BootNanos)
 	}
 	return containerDetail(containerActions[action], le.Uint64(b), le.Uint64(b[8:]), b[32:], le.Uint32(b[24:]))
 }

@@ -21,6 +21,10 @@ type counters struct {
 	dead         map[process]bool            // whose counters can go
 	totals       map[uint32]map[string]int64 // by subject, of counters that are gone
 	keys         []countKey
+	now          map[uint32]map[string]int64 // by subject, of counters that are there, as of nowAt
+	nowAt        int64                       // boot time; 0: not read
+	ended        map[uint32]int64            // subjects whose last process has ended, and when
+	forgotten    map[uint32]int64            // by subject, when: what comes late is of no use
 	values       []countValue
 	unread       atomic.Int64 // events that could not be decoded
 }
@@ -40,6 +44,7 @@ func (c *counters) of(subject uint32) map[string]int64 {
 
 func (c *counters) init() {
 	c.seen, c.dead, c.totals = map[countKey]uint64{}, map[process]bool{}, map[uint32]map[string]int64{}
+	c.ended, c.forgotten = map[uint32]int64{}, map[uint32]int64{}
 }
 
 // each visits all counters of the kernel.
@@ -76,10 +81,12 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 	}
 	s.counters.mu.Lock()
 	defer s.counters.mu.Unlock()
-	var gone []countKey
+	gone := func(p process) bool { return s.dead[p] || s.forgotten[p.subject] != 0 }
+	s.nowAt = 0 // what was counted live stands in totals from now on
+	var old []countKey
 	err := s.each(func(k *countKey, v *countValue) {
-		if s.dead[process{k.Subject, k.PID}] {
-			gone = append(gone, *k)
+		if gone(process{k.Subject, k.PID}) {
+			old = append(old, *k)
 		}
 		if s.seen[*k] == v.N || int(k.Type) >= eventTypes {
 			return
@@ -99,19 +106,20 @@ func (s *Set) Counts(handle func(*evidence.Observation)) error {
 			delete(s.seen, *k) // what is known of it may be on its way in the ring
 		}
 	})
-	for i := range gone {
+	for i := range old {
 		var v countValue
-		if s.env.maps["counts"].LookupAndDelete(&gone[i], &v) == nil {
-			s.total(&gone[i], &v, s.of(gone[i].Subject))
+		if s.env.maps["counts"].LookupAndDelete(&old[i], &v) == nil && s.forgotten[old[i].Subject] == 0 {
+			s.total(&old[i], &v, s.of(old[i].Subject))
 		}
-		delete(s.seen, gone[i])
+		delete(s.seen, old[i])
 	}
 	for _, p := range s.probes {
 		if p.Tally != nil && s.active(p) {
-			err = errors.Join(err, p.Tally(s, s.dead, handle))
+			err = errors.Join(err, p.Tally(s, gone, handle))
 		}
 	}
 	clear(s.dead)
+	s.letGo()
 	return err
 }
 

@@ -158,6 +158,7 @@ enum {
 	NODE_GENERATION,
 	NODE_SUBJECTS, /* numbers given so far; atomic */
 	NODE_ADOPTING, /* while Set.Adopt looks for what runs, and what it does */
+	NODE_LOOK,     /* what Set.Look asks for */
 	NODE_STATES = 8,
 };
 struct {

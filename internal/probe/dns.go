@@ -72,17 +72,19 @@ func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
 		s.env.dns.Close()
 		s.env.dns = nil
 	}()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
-		return nil, err
-	}
-	var is leaf
-	if err := s.env.maps["leaves"].Lookup(st.Ino, &is); err != nil {
-		return nil, fmt.Errorf("find the main process: %w", err)
-	}
-	pace := dnsPace{Root: is.PID}
-	if err := s.env.maps["dns_pace"].Put(uint32(0), &pace); err != nil {
-		return nil, err
+	if s.env.node == nil {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+			return nil, err
+		}
+		var is leaf
+		if err := s.env.maps["leaves"].Lookup(st.Ino, &is); err != nil {
+			return nil, fmt.Errorf("find the main process: %w", err)
+		}
+		pace := dnsPace{Root: is.PID}
+		if err := s.env.maps["dns_pace"].Put(uint32(0), &pace); err != nil {
+			return nil, err
+		}
 	}
 	for _, at := range []ebpf.AttachType{ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetIngress} {
 		l, err := link.AttachCgroup(link.CgroupOptions{Path: fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), Attach: at, Program: s.env.dns.packet})
@@ -203,7 +205,7 @@ const (
 )
 
 // tallyDNS looks at the questions that wait for an answer.
-func tallyDNS(s *Set, dead map[process]bool, handle func(*evidence.Observation)) error {
+func tallyDNS(s *Set, dead func(process) bool, handle func(*evidence.Observation)) error {
 	m := s.env.maps["dns_open"]
 	var subject uint32
 	var pace dnsPace
@@ -230,7 +232,7 @@ func tallyDNS(s *Set, dead map[process]bool, handle func(*evidence.Observation))
 			continue
 		}
 		q, first, last := readQuestion(raw)
-		ended := dead[process{o.Subject, uint32(o.PID)}]
+		ended := dead(process{o.Subject, uint32(o.PID)})
 		tries := le.Uint32(raw[dnsTriesAt:])
 		if ended || now-last > dnsForgetTime {
 			gone = append(gone, key)

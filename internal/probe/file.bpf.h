@@ -50,10 +50,8 @@ static __always_inline struct fdtable *fdt_of(struct task_struct *t)
 	return BPF_CORE_READ(t, files, fdt);
 }
 
-/* file_of is the struct file of a descriptor of the current process, 0 where it is not open. */
-static __always_inline __u64 file_of(__u32 fd)
+static __always_inline __u64 file_at(struct fdtable *fdt, __u32 fd)
 {
-	struct fdtable *fdt = fdt_of((struct task_struct *)bpf_get_current_task_btf());
 	struct file **all, *f = NULL;
 
 	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
@@ -61,6 +59,12 @@ static __always_inline __u64 file_of(__u32 fd)
 	all = BPF_CORE_READ(fdt, fd);
 	bpf_probe_read_kernel(&f, sizeof(f), &all[fd]);
 	return (__u64)f;
+}
+
+/* file_of is the struct file of a descriptor of the current process, 0 where it is not open. */
+static __always_inline __u64 file_of(__u32 fd)
+{
+	return file_at(fdt_of((struct task_struct *)bpf_get_current_task_btf()), fd);
 }
 
 /*

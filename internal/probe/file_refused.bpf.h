@@ -85,7 +85,7 @@ CALL_END(syscall_file, regs, ret)
 	struct super_block *sb;
 	__u64 asked = 0, n;
 	__s32 fd = -1;
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__u8 first = 0;
 
 	if (!p || !fs)

@@ -34,6 +34,28 @@ func (s *Set) Leaf(path string, pid int) error {
 	if err := m.Put(st.Ino, &leaf{PID: uint32(pid)}); err != nil { // the inode of its directory is a cgroup's id
 		return fmt.Errorf("watch the cgroup %s: %w", path, err)
 	}
+	s.atLeaf(dir, path)
+	return nil
+}
+
+// attachUnified attaches what needs a cgroup of version 2 to the one that holds all of a node's
+// containers: whose a packet is says its socket's cgroup.
+func (s *Set) attachUnified() {
+	path := s.env.node.unified()
+	if path == "" {
+		s.NoLeaf("this machine has no cgroups of version 2")
+		return
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		s.NoLeaf(err.Error())
+		return
+	}
+	defer dir.Close()
+	s.atLeaf(dir, path)
+}
+
+func (s *Set) atLeaf(dir *os.File, path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.status {
@@ -47,7 +69,6 @@ func (s *Set) Leaf(path string, pid int) error {
 			s.status[i].By, s.status[i].Missing = "", fmt.Sprintf("attach to the cgroup %s: %v", path, err)
 		}
 	}
-	return nil
 }
 
 // NoLeaf says why the subject has no cgroup of its own: what needs one is missing.

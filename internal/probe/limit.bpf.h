@@ -61,7 +61,7 @@ CALL_END(syscall_limit, regs, ret)
 	struct count_key k = {.type = EV_LIMIT};
 	struct limit_event *e;
 	struct mm_struct *mm;
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__u64 n;
 
 	if (!p)

@@ -21,7 +21,7 @@ type Probe struct {
 	Events []Event
 	// Tally hands on what the probe counts in maps of its own, at Set.Counts; may be nil. gone are
 	// processes that have ended since the last time, whose entries can go.
-	Tally func(s *Set, gone map[process]bool, handle func(*evidence.Observation)) error
+	Tally func(s *Set, gone func(process) bool, handle func(*evidence.Observation)) error
 }
 
 // Made is one way to make a probe.

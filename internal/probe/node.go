@@ -24,17 +24,6 @@ type Node struct {
 // errNode is for what only a Set of a Node has.
 var errNode = errors.New("only a whole node has subjects")
 
-// Look switches step 1 of a subject on or off: what is seen at system calls. The programs are loaded once
-// and attached while at least one subject is looked at. The error is ErrNotSupported where the kernel, or
-// Node.NoCalls, does not allow it; os.ErrNotExist for a subject that is not known, or was forgotten.
-func (s *Set) Look(subject uint32, closer bool) error { return errNode }
-
-// Forget lets go of what is kept of a subject whose last observation was read.
-func (s *Set) Forget(subject uint32) {}
-
-// SubjectCounters are the counters of one subject, as Counters gives those of the tree.
-func (s *Set) SubjectCounters(subject uint32) map[string]int64 { return map[string]int64{} }
-
 // Unpin removes all that a Set has pinned in a directory, and says what that was. An error wraps
 // ErrPinsInUse while a Set uses them, and os.ErrNotExist where there are none.
 func Unpin(dir string) (removed []string, err error) { return nil, errNode }

@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -348,6 +350,253 @@ func TestAdopt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One that moves from one container to another, and out of both, is always whose it is at the time.
+func TestMoves(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	w.need("probe/container")
+	a, b := g.mkdir("docker/"+newID()), g.mkdir("docker/"+newID())
+	below := g.mkdir(a + "/init.scope/more")
+	ka, kb := g.sh(a, "exit 1"), g.sh(b, "exit 2")
+	mover, exec := g.shell("exit 3"), g.shell("(exit 5); exit 4")
+	g.put(a, mover.pid)
+	g.put(below, mover.pid) // the same container
+	g.put(b, mover.pid)
+	g.put(".", mover.pid)
+	g.put(b, mover.pid)
+	g.put(below, exec.pid) // as kubectl exec does where a container has cgroups of its own
+	for _, k := range []*kid{ka, kb, mover, exec} {
+		k.run()
+		k.end()
+	}
+	sa, sb := w.container(evidence.ContainerEmpty, a).Subject, w.container(evidence.ContainerEmpty, b).Subject
+	w.flushed()
+	if got := strings.Join(actionsOf(w.ofSubject(sa)), " "); got != "started joined left joined empty" {
+		t.Errorf("the first: %s", got)
+	}
+	if got := strings.Join(actionsOf(w.ofSubject(sb)), " "); got != "started joined left joined empty" {
+		t.Errorf("the second: %s", got)
+	}
+	for k, want := range map[*kid]uint32{ka: sa, kb: sb, mover: sb, exec: sa} {
+		if o, _ := w.exitOf(k.pid); o.Subject != want {
+			t.Errorf("%d ended in subject %d, want %d", k.pid, o.Subject, want)
+		}
+	}
+	if n := len(w.all(func(o *evidence.Observation) bool {
+		e, ok := o.Detail.(*evidence.Exit)
+		return ok && e.ExitCode == 5 && o.Subject == sa
+	})); n > 1 {
+		t.Errorf("%d ends of a child", n)
+	}
+}
+
+// A cgroup that is used again is another subject, and so is one with the same name.
+func TestSameCgroupAgain(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	w.need("probe/container")
+	path := g.mkdir("docker/" + newID())
+	seen := map[uint32]bool{}
+	for i := range 6 {
+		k := g.sh(path, "exit "+strconv.Itoa(i))
+		k.run()
+		k.end()
+		o, e := w.exitOf(k.pid)
+		if seen[o.Subject] || o.Subject == 0 || int(e.ExitCode) != i {
+			t.Errorf("life %d was subject %d: %+v", i, o.Subject, e)
+		}
+		seen[o.Subject] = true
+		w.await("its end", func(e *evidence.Observation) bool {
+			d, ok := e.Detail.(*evidence.Container)
+			return ok && d.Action == evidence.ContainerEmpty && e.Subject == o.Subject
+		})
+		if i%2 == 1 {
+			g.remove(path)
+			g.mkdir(path)
+		}
+		w.Forget(o.Subject)
+	}
+	for _, m := range []string{"subjects", "names", "tree"} {
+		if err := w.env.maps[m].NextKey(nil, make([]byte, w.env.maps[m].KeySize())); !errors.Is(err, ebpf.ErrKeyNotExist) {
+			t.Errorf("something is left in %s: %v", m, err)
+		}
+	}
+}
+
+// A child may be made in another cgroup than its parent's.
+func TestForkInto(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	w.need("probe/container")
+	path := g.mkdir("crio-" + newID() + ".scope")
+	dir, err := os.Open(filepath.Join(g.dirs[0].dir, path))
+	must(err)
+	defer dir.Close()
+	c := exec.Command("/bin/sh", "-c", "(exit 1); exit 6")
+	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	if err := c.Start(); err != nil {
+		t.Skip("needs CLONE_INTO_CGROUP: ", err)
+	}
+	_ = c.Wait()
+	empty := w.container(evidence.ContainerEmpty, path)
+	w.flushed()
+	all := w.ofSubject(empty.Subject)
+	if got := strings.Join(actionsOf(all), " "); got != "started main empty" || int(all[0].PID) != c.Process.Pid {
+		t.Errorf("the container: %s of %d", got, all[0].PID)
+	}
+	if o, e := w.exitOf(c.Process.Pid); o.Subject != empty.Subject || e.ExitCode != 6 {
+		t.Errorf("its end: %+v", o)
+	}
+}
+
+// Thousands of short lives in several containers at once: each is told with its own, and the counts agree.
+func TestManyShortLives(t *testing.T) {
+	n := 2000
+	if os.Getenv("DESCRY_VM") != "" {
+		n = 100
+	}
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	w.need("probe/container")
+	const containers = 4
+	var kids [containers]*kid
+	var paths [containers]string
+	for i := range kids {
+		paths[i] = g.mkdir("docker/" + newID())
+		kids[i] = command(t, "forks", strconv.Itoa(n))
+		kids[i].before = func(pid int) { g.put(paths[i], pid) }
+		kids[i].untracked = true
+		w.run(kids[i])
+	}
+	for _, k := range kids {
+		k.line()
+		k.end()
+	}
+	for i, k := range kids {
+		subject := w.container(evidence.ContainerEmpty, paths[i]).Subject
+		w.flushed()
+		ends := 0
+		for _, o := range w.ofSubject(subject) {
+			if e, ok := o.Detail.(*evidence.Exit); ok && int(o.PID) != k.pid {
+				ends++
+				if int(e.Parent) != k.pid {
+					t.Fatalf("a child of %d is told with %d's container", e.Parent, k.pid)
+				}
+			}
+		}
+		if ends < n || ends > n+2 {
+			t.Errorf("%d ends in container %d, want %d; lost %v", ends, i, n, w.Lost())
+		}
+		if got := w.SubjectCounters(subject)[evidence.CountForks]; got < int64(n) || got > int64(n)+2 {
+			t.Errorf("%d forks counted in container %d, want %d", got, i, n)
+		}
+		must(w.Counts(func(*evidence.Observation) {}))
+		if got := w.SubjectCounters(subject)[evidence.CountForks]; got < int64(n) || got > int64(n)+2 {
+			t.Errorf("%d forks counted in container %d, want %d", got, i, n)
+		}
+		w.Forget(subject)
+		if got := w.SubjectCounters(subject); len(got) != 0 {
+			t.Errorf("after all is forgotten: %v", got)
+		}
+	}
+}
+
+// Step 1 of one container sees nothing of another's system calls, and ends when it is told to.
+func TestLookCloser(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	a, b := g.mkdir("docker/"+newID()), g.mkdir("docker/"+newID())
+	script := "exec 2>/dev/null; while read line; do /no/such/program; cat /no/such/file; done"
+	ka, kb := g.sh(a, script), g.sh(b, script)
+	ka.run()
+	kb.run()
+	sa, sb := w.container(evidence.ContainerStarted, a).Subject, w.container(evidence.ContainerStarted, b).Subject
+	failed := func(subject uint32) int {
+		return len(w.all(func(o *evidence.Observation) bool { return o.Subject == subject && o.Kind() == evidence.KindExecFailed }))
+	}
+	step := func() {
+		forks := func(s uint32) int64 { return w.SubjectCounters(s)[evidence.CountForks] }
+		wantA, wantB := forks(sa)+1, forks(sb)+1
+		ka.run()
+		kb.run()
+		for until := time.Now().Add(patience); forks(sa) < wantA || forks(sb) < wantB; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatal("the shells do nothing")
+			}
+		}
+		w.flushed()
+	}
+	step()
+	if err := w.Look(1<<31, true); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("looking at nobody: %v", err)
+	}
+	if err := w.Look(sa, true); err != nil {
+		t.Fatal(err)
+	}
+	step()
+	ka.run()
+	w.await("a failed exec", func(o *evidence.Observation) bool { return o.Subject == sa && o.Kind() == evidence.KindExecFailed })
+	if err := w.Look(sb, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Look(sa, false); err != nil {
+		t.Fatal(err)
+	}
+	w.flushed()
+	before := failed(sa)
+	ka.run()
+	kb.run()
+	w.await("a failed exec", func(o *evidence.Observation) bool { return o.Subject == sb && o.Kind() == evidence.KindExecFailed })
+	step()
+	if n := failed(sa); n != before {
+		t.Errorf("%d failed execs while nobody looked", n-before)
+	}
+	w.Forget(sb)
+	if len(w.look.links) != 0 {
+		t.Error("programs on system calls are attached for nobody")
+	}
+}
+
+func TestNoCalls(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{NoCalls: true})
+	path := g.mkdir("docker/" + newID())
+	g.sh(path, "exit 1")
+	s := w.container(evidence.ContainerStarted, path).Subject
+	if err := w.Look(s, true); !errors.Is(err, ErrNotSupported) {
+		t.Errorf("looking though it is forbidden: %v", err)
+	}
+	for _, st := range w.Status() {
+		if st.Name == "probe/syscall" && (st.By != "" || !strings.Contains(st.Missing, "forbidden")) {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
+// Without a runtime units are subjects, and other cgroups.
+func TestStandalone(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{Standalone: true})
+	for path, is := range map[string]string{
+		"system.slice/nginx.service":                 "system.slice/nginx.service",
+		"user.slice/u@1.service/app.slice/a.scope/x": "user.slice/u@1.service/app.slice/a.scope",
+		"batch/one":    "batch/one",
+		"system.slice": "",
+	} {
+		k := g.sh(g.mkdir(path), "exit 1")
+		k.run()
+		k.end()
+		if is != "" {
+			w.container(evidence.ContainerEmpty, is)
+			continue
+		}
+		w.flushed()
+		if w.exitsOf(k.pid) != 0 {
+			t.Errorf("what is in %s is watched", path)
+		}
 	}
 }
 

@@ -118,7 +118,7 @@ static __always_inline void allocated(struct proc *p, void *regs, __s32 fd)
 /* A call returned a descriptor that is 0 to 2, or high. */
 CALL_END(syscall_alloc, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 
 	if (p && !compat())
 		allocated(p, regs, ret);
@@ -128,7 +128,7 @@ CALL_END(syscall_alloc, regs, ret)
 /* pipe, pipe2, socketpair: two descriptors, in the caller's memory */
 CALL_END(syscall_pair, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__s32 fd[2] = {-1, -1};
 	bool pipe = CALL_CLASS(call_of(call_nr(regs))) == C_PIPE;
 
@@ -157,7 +157,7 @@ int BPF_PROG(alloc_fd_refused, unsigned int start, unsigned int end, unsigned in
 
 	if (ret != -EMFILE)
 		return 0;
-	p = mine();
+	p = looked();
 	if (!p || !started(p))
 		return 0;
 	task = (struct task_struct *)bpf_get_current_task_btf();

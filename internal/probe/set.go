@@ -77,6 +77,7 @@ type Set struct {
 	book   socketBook // guarded by sweep.mu
 	drops  drops
 	ledger ledgerBuffer
+	look   looking
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
@@ -116,6 +117,10 @@ func Open(cfg Config) (_ *Set, err error) {
 		return nil, err
 	}
 	s.attachAll(cfg.Way)
+	if s.env.node != nil {
+		s.attachUnified()
+		s.expectCalls()
+	}
 	if len(s.links) == 0 {
 		reasons := make([]error, 0, len(s.status))
 		for i := range s.status {
@@ -232,6 +237,9 @@ func (s *Set) loadLater() {
 		if p.later() {
 			s.status[i] = s.attachProbe(p, progs)
 		}
+	}
+	if s.env.node != nil {
+		s.loadLook()
 	}
 	s.mu.Unlock()
 	progs.close()
@@ -432,8 +440,11 @@ func (s *Set) Close() error {
 		if s.runs.Load() {
 			<-s.done
 		}
-		for _, l := range s.links {
+		for _, l := range append(s.links, s.look.links...) {
 			errs = append(errs, l.Close())
+		}
+		if s.look.group != nil {
+			s.look.group.close()
 		}
 		s.env.dns.Close()
 		for _, m := range s.env.maps {

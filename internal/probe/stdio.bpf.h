@@ -111,7 +111,7 @@ static __noinline void stdio_changed(struct proc *p, void *regs, __u32 fd, __u32
 /* close, close_range, dup2 and dup3 of 0 to 2 */
 CALL_END(syscall_stdio, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__u32 c = call_of(call_nr(regs));
 
 	if (!p || compat())

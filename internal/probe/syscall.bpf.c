@@ -22,6 +22,7 @@
 #include "address.bpf.h"
 #include "limit.bpf.h"
 #include "file_refused.bpf.h"
+#include "look.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -43,7 +44,7 @@ CALL_END(syscall_end, regs, ret)
 			return 0;
 		if (err == EINTR || err == EINPROGRESS || err == EALREADY)
 			return 0;
-		p = mine();
+		p = looked();
 		if (!p || (!started(p) && !(c & CALL_EXEC)))
 			return 0;
 		bpf_tail_call(ctx, &slow, S_FAILED);
@@ -57,7 +58,7 @@ CALL_END(syscall_end, regs, ret)
 	case C_ALLOC:
 		if (ret > 2 && ret < 64 && !(c & (CALL_DUP | CALL_FILE)))
 			return 0;
-		p = mine();
+		p = looked();
 		if (!p || !started(p))
 			return 0;
 		if (c & (CALL_DUP | CALL_FILE))
@@ -73,7 +74,7 @@ CALL_END(syscall_end, regs, ret)
 		then = S_STDIO;
 		break;
 	case C_DUP2:
-		p = mine();
+		p = looked();
 		if (!p || !started(p))
 			return 0;
 		mark_copy(p, ret);
@@ -91,7 +92,7 @@ CALL_END(syscall_end, regs, ret)
 		/* fallthrough */
 	case C_WRITEV:
 	case C_MOVED:
-		p = mine();
+		p = looked();
 		if (!p || !started(p))
 			return 0;
 		then = target_of(regs, c);
@@ -108,7 +109,7 @@ CALL_END(syscall_end, regs, ret)
 		then = S_SHORT;
 		break;
 	case C_SELECT:
-		p = mine();
+		p = looked();
 		if (!p || !started(p))
 			return 0;
 		__sync_fetch_and_add(&p->select_calls, 1);
@@ -123,7 +124,7 @@ CALL_END(syscall_end, regs, ret)
 	default:
 		return 0;
 	}
-	p = mine();
+	p = looked();
 	if (p && started(p))
 		bpf_tail_call(ctx, &slow, then);
 	return 0;
@@ -140,7 +141,7 @@ CALL_END(syscall_failed, regs, ret)
 
 	if (ret >= 0 || err >= ERESTART) /* only where it stands by itself */
 		return 0;
-	p = mine();
+	p = looked();
 	if (!p || (!started(p) && !(c & CALL_EXEC)) || compat())
 		return 0;
 	all.pid = p->root;
@@ -181,7 +182,7 @@ CALL_END(syscall_failed, regs, ret)
 
 CALL_END(syscall_select, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 
 	if (!p || compat())
 		return 0;
@@ -259,6 +260,8 @@ int BPF_PROG(syscall_exec, struct task_struct *task, pid_t old_pid)
 	if (!p)
 		return 0;
 	p->flags |= PROC_EXECED;
+	if (node && !(p->flags & PROC_LOOKED))
+		return 0;
 	stdio_now(&s);
 	bpf_map_update_elem(&stdio, &tgid, &s, BPF_ANY);
 	bpf_map_delete_elem(&threads, &tgid);

@@ -178,6 +178,16 @@ static __always_inline bool compat(void)
 	return true;
 }
 
+/* looked is the tree's entry of the current process, NULL where its system calls are not to be looked at. */
+static __always_inline struct proc *looked(void)
+{
+	struct proc *p = mine();
+
+	if (node && p && !(p->flags & PROC_LOOKED))
+		return NULL;
+	return p;
+}
+
 /* of_output says whether fd is standard output or error. */
 static __always_inline bool of_output(__u64 fd) { return (__u32)fd - 1 <= 1; }
 

@@ -171,6 +171,7 @@ func (b *bunch) missed() (n int64) {
 // attach attaches the programs in their order, all or none.
 func (b *bunch) attach(progs []*ebpf.Program) ([]link.Link, error) {
 	var links []link.Link
+	b.attached = b.attached[:0] // of the last time, see Set.Look
 	for _, p := range progs {
 		l, err := attach(p)
 		if err != nil {

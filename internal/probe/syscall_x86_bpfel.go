@@ -35,6 +35,7 @@ const (
 	syscallMapTree               = "tree"
 	syscallMapWriting            = "writing"
 	syscallProgAllocFdRefused    = "alloc_fd_refused"
+	syscallProgOnLook            = "on_look"
 	syscallProgSyscallAlloc      = "syscall_alloc"
 	syscallProgSyscallEnd        = "syscall_end"
 	syscallProgSyscallExec       = "syscall_exec"
@@ -98,6 +99,7 @@ type syscallSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type syscallProgramSpecs struct {
 	AllocFdRefused    *ebpf.ProgramSpec `ebpf:"alloc_fd_refused"`
+	OnLook            *ebpf.ProgramSpec `ebpf:"on_look"`
 	SyscallAlloc      *ebpf.ProgramSpec `ebpf:"syscall_alloc"`
 	SyscallEnd        *ebpf.ProgramSpec `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.ProgramSpec `ebpf:"syscall_exec"`
@@ -228,6 +230,7 @@ type syscallVariables struct {
 // It can be passed to loadSyscallObjects or ebpf.CollectionSpec.LoadAndAssign.
 type syscallPrograms struct {
 	AllocFdRefused    *ebpf.Program `ebpf:"alloc_fd_refused"`
+	OnLook            *ebpf.Program `ebpf:"on_look"`
 	SyscallAlloc      *ebpf.Program `ebpf:"syscall_alloc"`
 	SyscallEnd        *ebpf.Program `ebpf:"syscall_end"`
 	SyscallExec       *ebpf.Program `ebpf:"syscall_exec"`
@@ -245,6 +248,7 @@ type syscallPrograms struct {
 func (p *syscallPrograms) Close() error {
 	return _SyscallClose(
 		p.AllocFdRefused,
+		p.OnLook,
 		p.SyscallAlloc,
 		p.SyscallEnd,
 		p.SyscallExec,

@@ -164,7 +164,7 @@ type tcpPort struct {
 }
 
 // tallyTCP hands on what has been counted by peer since the last time.
-func tallyTCP(s *Set, gone map[process]bool, handle func(*evidence.Observation)) error {
+func tallyTCP(s *Set, gone func(process) bool, handle func(*evidence.Observation)) error {
 	t := &s.tcp
 	if t.peers == nil {
 		t.peers, t.ports = map[tcpPeer]uint64{}, map[tcpPort]bool{}
@@ -198,7 +198,7 @@ func tallyTCP(s *Set, gone map[process]bool, handle func(*evidence.Observation))
 }
 
 // peers visits one of the maps by peer, and forgets the entries of processes that are gone.
-func (s *Set) peers(name string, gone map[process]bool, visit func(*tcpPeer, *tcpTally)) error {
+func (s *Set) peers(name string, gone func(process) bool, visit func(*tcpPeer, *tcpTally)) error {
 	m := s.env.maps[name]
 	if m == nil {
 		return nil
@@ -209,7 +209,7 @@ func (s *Set) peers(name string, gone map[process]bool, visit func(*tcpPeer, *tc
 	it := m.Iterate()
 	for it.Next(&k, &v) {
 		visit(&k, &v)
-		if gone[process{k.Subject, k.PID}] {
+		if gone(process{k.Subject, k.PID}) {
 			old = append(old, k)
 		}
 	}
@@ -223,12 +223,9 @@ func (s *Set) peers(name string, gone map[process]bool, visit func(*tcpPeer, *tc
 	return nil
 }
 
-func (t *tcpSeen) forget(gone map[process]bool) {
-	if len(gone) == 0 {
-		return
-	}
-	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone[process{k.Subject, k.PID}] })
-	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone[k.process] })
+func (t *tcpSeen) forget(gone func(process) bool) {
+	maps.DeleteFunc(t.peers, func(k tcpPeer, _ uint64) bool { return gone(process{k.Subject, k.PID}) })
+	maps.DeleteFunc(t.ports, func(k tcpPort, _ bool) bool { return gone(k.process) })
 }
 
 // inetAddress reads an IPv6 address, or an IPv4 one in the first four bytes.

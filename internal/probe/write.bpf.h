@@ -97,7 +97,7 @@ static __always_inline bool maybe_short(void *regs, __u32 class, __s64 written)
 
 CALL_END(syscall_short, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__u32 nr = call_nr(regs);
 
 	if (p && !compat())

@@ -315,7 +315,7 @@ static __noinline void tell_written(struct proc *p, void *regs, struct run *r, s
 /* A write to the output, or to one of descriptors 1 and 2 that became something else. */
 CALL_END(syscall_written, regs, ret)
 {
-	struct proc *p = mine();
+	struct proc *p = looked();
 	__u32 nr = call_nr(regs), c = call_of(nr), class = CALL_CLASS(c), fd = target_of(regs, c), flags = 0, zero = 0, one = 1;
 	struct count_key k = {.type = EV_WRITTEN};
 	struct writing *w = bpf_map_lookup_elem(&writing, &zero);
