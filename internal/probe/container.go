@@ -93,6 +93,7 @@ func decodeContainer(s *Set, o *evidence.Observation, raw []byte) evidence.Detai
 	}
 	if containerActions[action] == evidence.ContainerEmpty {
 		s.endedAt(o.Subject, o.BootNanos)
+		delete(s.gap.dead, o.Subject)
 	}
 	return containerDetail(containerActions[action], le.Uint64(b), le.Uint64(b[8:]), b[32:], le.Uint32(b[24:]))
 }

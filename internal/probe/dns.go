@@ -35,7 +35,11 @@ var dnsProbe = &Probe{
 // dnsLoaded are loaded with the others and attached when there is a leaf.
 type dnsLoaded struct{ packet *ebpf.Program }
 
-const dnsErrors = "dns_refused" // attached as the others are
+const (
+	dnsErrors = "dns_refused" // attached as the others are
+	dnsOut    = "dns_packet_out"
+	dnsIn     = "dns_packet_in"
+)
 
 func (p *dnsLoaded) Close() {
 	if p != nil {
@@ -44,6 +48,12 @@ func (p *dnsLoaded) Close() {
 }
 
 func loadDNS(e *env) (*group, error) {
+	if l := e.node.attached(dnsErrors); l != nil && e.node.attached(dnsOut) != nil && e.node.attached(dnsIn) != nil {
+		if _, err := e.open(dnsObject); err != nil { // its maps
+			return nil, err
+		}
+		return &group{attach: func() ([]link.Link, error) { return []link.Link{l}, nil }, close: func() {}}, nil
+	}
 	packet, err := e.load(dnsObject, "dns_packet")
 	if err != nil {
 		return nil, err
@@ -64,6 +74,7 @@ func loadDNS(e *env) (*group, error) {
 			return []link.Link{l}, nil
 		},
 		close: func() { errs.Close() },
+		names: []string{dnsErrors},
 	}, nil
 }
 
@@ -86,12 +97,17 @@ func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
 			return nil, err
 		}
 	}
-	for _, at := range []ebpf.AttachType{ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetIngress} {
+	for at, name := range map[ebpf.AttachType]string{ebpf.AttachCGroupInetEgress: dnsOut, ebpf.AttachCGroupInetIngress: dnsIn} {
+		if l := s.env.node.attached(name); l != nil && s.env.dns == nil {
+			links = append(links, l)
+			continue
+		}
 		l, err := link.AttachCgroup(link.CgroupOptions{Path: fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), Attach: at, Program: s.env.dns.packet})
 		if err != nil {
 			return links, err
 		}
 		links = append(links, l)
+		s.env.node.keep(name, l)
 	}
 	return links, nil
 }

@@ -30,8 +30,9 @@ type env struct {
 	without []string
 	level   uint32 // of descry's pid namespace
 	node    *nodeEnv
-	way     Way // SysExit or Functions, never Auto
-	cpus    int // possible ones
+	objects []*object // of a node, those whose programs are attached all the time
+	way     Way       // SysExit or Functions, never Auto
+	cpus    int       // possible ones
 
 	dns *dnsLoaded // loaded, and not attached yet
 
@@ -151,6 +152,12 @@ func (e *env) adapt(o *object, read func() (*ebpf.CollectionSpec, error)) (*ebpf
 	for name, m := range spec.Maps {
 		if strings.HasPrefix(name, ".") || e.maps[name] != nil {
 			continue
+		}
+		if e.node != nil && e.node.pins != nil {
+			if taken := e.node.take(name, e.shapeOf(m, spec)); taken != nil {
+				e.maps[name] = taken
+				continue
+			}
 		}
 		made, err := ebpf.NewMap(m)
 		if err != nil {

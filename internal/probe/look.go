@@ -18,6 +18,7 @@ type looking struct {
 	why   error               // that there is none
 	on    map[uint32]struct{} // who is looked at
 	links []link.Link
+	left  []uint32 // whom a process before this one looked at
 }
 
 const rowLooked = 1

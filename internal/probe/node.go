@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 )
 
 // Node makes a Set watch every container of a machine in place of one tree. Each is a subject, with a
@@ -24,28 +25,21 @@ type Node struct {
 // errNode is for what only a Set of a Node has.
 var errNode = errors.New("only a whole node has subjects")
 
-// Unpin removes all that a Set has pinned in a directory, and says what that was. An error wraps
-// ErrPinsInUse while a Set uses them, and os.ErrNotExist where there are none.
-func Unpin(dir string) (removed []string, err error) { return nil, errNode }
-
-// ErrPinsInUse is what errors wrap where another process holds the pins.
-var ErrPinsInUse = errors.New("the pinned probes are in use by another process")
-
 // nodeEnv is what a node's objects are adapted to.
 type nodeEnv struct {
 	Node
-	all        []hierarchy
-	scope      []uint64    // keys of the scope's cgroups
-	in         []hierarchy // its directories, in the order of all; without a scope the roots
-	units      int         // number of the hierarchy that units are looked for in
-	generation uint64
+	all   []hierarchy
+	scope []uint64    // keys of the scope's cgroups
+	in    []hierarchy // its directories, in the order of all; without a scope the roots
+	units int         // number of the hierarchy that units are looked for in
+	pins  *pins       // nil: nothing is pinned
 }
 
 func nodeOf(n *Node) *nodeEnv {
 	if n == nil {
 		return nil
 	}
-	return &nodeEnv{Node: *n, generation: 1}
+	return &nodeEnv{Node: *n}
 }
 
 // find finds the cgroups that the configuration names.
@@ -102,7 +96,7 @@ func (n *nodeEnv) adapt(spec *ebpf.CollectionSpec) error {
 	if err := set(spec, "node", uint32(1)); err != nil {
 		return err
 	}
-	return set(spec, "generation", n.generation)
+	return set(spec, "generation", n.generation())
 }
 
 // fill puts into a new map what programs find there from their first moment on.
@@ -118,7 +112,40 @@ func (n *nodeEnv) fill(name string, m *ebpf.Map) error {
 			}
 		}
 	case "node_state":
-		return m.Put(nodeGeneration, n.generation)
+		if n.pins == nil { // else they wait until all of them are attached, and pinned
+			return m.Put(nodeGeneration, n.generation())
+		}
 	}
 	return nil
+}
+
+// generation of the programs, which do their work while it is the one in force.
+func (n *nodeEnv) generation() uint64 {
+	if n.pins == nil {
+		return 1
+	}
+	return n.pins.gen
+}
+
+// take gives a map that was carried over from before, or nil.
+func (n *nodeEnv) take(name, shape string) *ebpf.Map {
+	if n == nil || n.pins == nil {
+		return nil
+	}
+	return n.pins.take(name, shape)
+}
+
+// attached gives the link of a program that goes on from before, or nil.
+func (n *nodeEnv) attached(program string) link.Link {
+	if n == nil || n.pins == nil {
+		return nil
+	}
+	return n.pins.links[program]
+}
+
+// keep has a link pinned once all are attached.
+func (n *nodeEnv) keep(program string, l link.Link) {
+	if n != nil && n.pins != nil {
+		n.pins.made[program] = l
+	}
 }

@@ -21,11 +21,15 @@ func (s *Set) Run(handle func(*evidence.Observation)) error {
 	}
 	defer close(s.done)
 	s.handle = handle
+	s.before(handle)
 	var rec ringbuf.Record
 	for {
 		switch err := s.reader.ReadInto(&rec); {
 		case err == nil:
 			s.event(rec.RawSample)
+			if len(s.gap.dead) > 0 && rec.Remaining == 0 {
+				s.after(handle)
+			}
 		case errors.Is(err, ringbuf.ErrFlushed):
 			s.flush.arrived()
 		case errors.Is(err, ringbuf.ErrClosed):

@@ -78,6 +78,7 @@ type Set struct {
 	drops  drops
 	ledger ledgerBuffer
 	look   looking
+	gap    gap
 	counters
 	handle func(*evidence.Observation) // while Run runs
 	closed atomic.Bool
@@ -120,6 +121,9 @@ func Open(cfg Config) (_ *Set, err error) {
 	if s.env.node != nil {
 		s.attachUnified()
 		s.expectCalls()
+		if err := s.takeOver(); err != nil {
+			return nil, err
+		}
 	}
 	if len(s.links) == 0 {
 		reasons := make([]error, 0, len(s.status))
@@ -162,6 +166,19 @@ func (s *Set) prepare(cfg Config) (err error) {
 	if e.node != nil {
 		if err := e.node.find(); err != nil {
 			return err
+		}
+		if dir := e.node.Pins; dir != "" {
+			for _, p := range s.probes {
+				for i := range p.Ways {
+					if o := p.Ways[i].Object; !slices.Contains(e.objects, o) {
+						e.objects = append(e.objects, o)
+					}
+				}
+			}
+			if e.node.pins, err = openPins(dir, buildOf(), e.settingsOf()); err != nil {
+				return err
+			}
+			e.node.pins.goOn(e.maps)
 		}
 	}
 	return s.setWall()
@@ -264,6 +281,7 @@ type group struct {
 	close  func()
 	by     string       // instead of Made.By, if not empty
 	missed func() int64 // what it could not look at; may be nil
+	names  []string     // of the programs whose links attach gives, where they can be pinned
 }
 
 // names of the programs that are loaded for m.
@@ -307,6 +325,9 @@ func (s *Set) loadAll(progs programs, wanted func(*Made) bool) {
 				}
 				out := new(program)
 				progs[m.Object][name] = out
+				if s.env.node.attached(name) != nil {
+					continue
+				}
 				g.Go(func() error {
 					if m.Load != nil {
 						out.group, out.err = m.Load(s.env)
@@ -400,9 +421,19 @@ func (s *Set) attachWay(m *Made, progs map[string]*program) error {
 		if p.attached {
 			continue
 		}
+		if l := s.env.node.attached(name); l != nil {
+			p.attached = true
+			s.links = append(s.links, l)
+			continue
+		}
 		if p.group != nil {
 			links, err := p.group.attach()
 			s.links = append(s.links, links...)
+			for i, l := range links {
+				if i < len(p.group.names) {
+					s.env.node.keep(p.group.names[i], l)
+				}
+			}
 			p.attached = err == nil
 			if err != nil {
 				return err
@@ -417,6 +448,8 @@ func (s *Set) attachWay(m *Made, progs map[string]*program) error {
 		s.links = append(s.links, l)
 		if it, ok := l.(*link.Iter); ok {
 			s.iters[name] = it
+		} else {
+			s.env.node.keep(name, l)
 		}
 	}
 	return nil
@@ -449,6 +482,9 @@ func (s *Set) Close() error {
 		s.env.dns.Close()
 		for _, m := range s.env.maps {
 			errs = append(errs, m.Close())
+		}
+		if s.env.node != nil {
+			s.env.node.pins.close()
 		}
 	})
 	return errors.Join(errs...)
