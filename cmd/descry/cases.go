@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -98,16 +99,19 @@ command. descry cases lists them.`,
 			if err != nil {
 				return err
 			}
-			c, err := book.Get(id)
-			if id != "" && errors.Is(err, casebook.ErrNotFound) || errors.Is(err, casebook.ErrAmbiguous) {
-				if named, none := book.Find(id); none == nil {
-					c, err = named, nil
-				}
-			}
+			m, err := book.Find(id)
 			if err != nil {
 				return err
 			}
-			return s.show(c)
+			if n := len(m.Other); n > 0 {
+				more := ""
+				if n > 3 {
+					more = fmt.Sprintf(" and %d more", n-3)
+				}
+				fmt.Fprintf(s.stderr, "descry: the newest case of what may be called %s; others are of %s%s\n",
+					report.Safe(id), report.Safe(strings.Join(m.Other[:min(n, 3)], ", ")), more)
+			}
+			return s.show(m.Case)
 		},
 	}
 	cmd.Flags().StringVarP(&s.format, "output", "o", "text", "form of the report: text, markdown or json")

@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Bounds limit what a folder holds; the oldest cases go first. Zero means the default.
@@ -37,10 +39,16 @@ const (
 	maxFile    = 64 << 20  // bytes; a larger file is not read
 )
 
-// Book is a folder of cases. It holds nothing open.
+// Book is a folder of cases. It holds nothing open, and may be used from anywhere.
 type Book struct {
 	dir    string
 	bounds Bounds
+	dirs   group // syncs of the folder
+
+	mu      sync.Mutex
+	shelf   shelf
+	changed func(id string) // nil, or is told of each case that was put
+	dropped func(id string) // nil, or is told of each case that had to go
 }
 
 // New gives the book in dir, which the first Put makes.
@@ -76,16 +84,33 @@ func DefaultDir(getenv func(string) string, uid int) (string, error) {
 
 // Put keeps c, in place of an earlier form of it, and then drops the oldest cases that are beyond
 // the bounds; c itself always stays. An error with dropped cases is one of dropping: c is kept.
-// Where c cannot be kept (a full disk, no permission), nothing else has changed.
+// On a full disk the oldest cases go first where that makes room. Where c cannot be kept, nothing else has changed.
+// Several Puts at once share the waiting for the disk.
 func (b *Book) Put(c *evidence.Case) (dropped int, err error) {
 	if _, err := ulid.ParseStrict(c.ID); err != nil {
 		return 0, fmt.Errorf("keep case %q in %s: its id is no ULID: %w", c.ID, b.dir, err)
 	}
-	if err := b.write(c); err != nil {
-		return 0, fmt.Errorf("keep case %s in %s: %w", c.ID, b.dir, err)
+	var buf bytes.Buffer
+	if err := evidence.WriteCase(&buf, c); err != nil {
+		return 0, err
 	}
-	dropped, err = b.trim(fileName(c.ID))
+	err = b.write(c.ID, buf.Bytes())
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if dropped = b.makeRoom(fileName(c.ID), int64(buf.Len())); dropped > 0 {
+			err = b.write(c.ID, buf.Bytes())
+		}
+	}
 	if err != nil {
+		return dropped, fmt.Errorf("keep case %s in %s: %w", c.ID, b.dir, err)
+	}
+	b.mu.Lock()
+	changed := b.changed
+	b.mu.Unlock()
+	if changed != nil {
+		changed(c.ID)
+	}
+	n, err := b.trim(fileName(c.ID), int64(buf.Len()))
+	if dropped += n; err != nil {
 		return dropped, fmt.Errorf("drop old cases from %s: %w", b.dir, err)
 	}
 	return dropped, nil
@@ -94,11 +119,7 @@ func (b *Book) Put(c *evidence.Case) (dropped int, err error) {
 func fileName(id string) string { return strings.ToUpper(id) + suffix }
 
 // write makes the file whole before it has its name, and on the disk before Put returns.
-func (b *Book) write(c *evidence.Case) (err error) {
-	var buf bytes.Buffer
-	if err := evidence.WriteCase(&buf, c); err != nil {
-		return err
-	}
+func (b *Book) write(id string, text []byte) (err error) {
 	// The last output may hold secrets: nobody else may read it.
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return err
@@ -112,15 +133,15 @@ func (b *Book) write(c *evidence.Case) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	_, err = f.Write(buf.Bytes())
+	_, err = f.Write(text)
 	err = errors.Join(err, f.Sync())
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(b.dir, fileName(c.ID))); err != nil {
+	if err := os.Rename(f.Name(), filepath.Join(b.dir, fileName(id))); err != nil {
 		return err
 	}
-	return syncDir(b.dir)
+	return b.dirs.do(func() error { return syncDir(b.dir) })
 }
 
 func syncDir(dir string) error {
@@ -133,47 +154,6 @@ func syncDir(dir string) error {
 		return err
 	}
 	return nil
-}
-
-// trim drops the oldest cases beyond the bounds, but never the one in the file keep, and what is
-// left of descrys that died while writing. Files that are not ours by name stay.
-func (b *Book) trim(keep string) (dropped int, err error) {
-	names, other, err := b.names()
-	if err != nil {
-		return 0, err
-	}
-	for _, name := range other {
-		if strings.HasPrefix(name, tempPrefix) {
-			path := filepath.Join(b.dir, name)
-			if st, err := os.Lstat(path); err == nil && time.Since(st.ModTime()) > staleAfter {
-				os.Remove(path)
-			}
-		}
-	}
-	var bytes int64
-	count := 0
-	fits := func(name string) bool {
-		st, err := os.Lstat(filepath.Join(b.dir, name))
-		if err != nil {
-			return true // another descry dropped it
-		}
-		count++
-		bytes += st.Size()
-		return count <= b.bounds.Cases && bytes <= b.bounds.Bytes
-	}
-	fits(keep)
-	for _, name := range names { // newest first
-		if name == keep || fits(name) {
-			continue
-		}
-		switch err := os.Remove(filepath.Join(b.dir, name)); {
-		case err == nil:
-			dropped++
-		case !errors.Is(err, fs.ErrNotExist):
-			return dropped, err
-		}
-	}
-	return dropped, nil
 }
 
 // names gives the names of case files, newest first, and those of all other files. A folder that
@@ -190,7 +170,7 @@ func (b *Book) names() (cases, other []string, err error) {
 		id, ok := strings.CutSuffix(e.Name(), suffix)
 		if _, err := ulid.ParseStrict(id); ok && err == nil && id == strings.ToUpper(id) && !e.IsDir() {
 			cases = append(cases, e.Name())
-		} else {
+		} else if !strings.HasPrefix(e.Name(), journalName) {
 			other = append(other, e.Name())
 		}
 	}

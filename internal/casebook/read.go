@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -48,6 +50,7 @@ type Entry struct {
 	ContainerID string    `json:"containerID,omitzero"`
 	Unit        string    `json:"unit,omitzero"`
 	DiedAt      time.Time `json:"diedAt,omitzero"`
+	Refused     string    `json:"refused,omitzero"` // why the server did not take it
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -72,14 +75,32 @@ func (b *Book) List() ([]Entry, []Problem, error) {
 			problems = append(problems, Problem{name, errors.New("not named like a case: <id>.json")})
 		}
 	}
-	for _, name := range names {
-		c, err := b.read(name)
-		switch {
+	// Reading is waiting and parsing in turn: a few at once.
+	found := make([]Entry, len(names))
+	errs := make([]error, len(names))
+	var (
+		readers sync.WaitGroup
+		next    atomic.Int64
+	)
+	for range min(runtime.GOMAXPROCS(0), 4) {
+		readers.Go(func() {
+			q := newQuickReader()
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				found[i], errs[i] = b.entryOf(names[i], q)
+			}
+		})
+	}
+	readers.Wait()
+	refused := b.refusals()
+	entries = found[:0]
+	for i, name := range names {
+		switch err := errs[i]; {
 		case errors.Is(err, fs.ErrNotExist): // dropped just now
 		case err != nil:
 			problems = append(problems, Problem{name, err})
 		default:
-			entries = append(entries, entry(c))
+			found[i].Refused = refused[found[i].ID]
+			entries = append(entries, found[i])
 		}
 	}
 	slices.SortFunc(entries, func(a, b Entry) int {
@@ -90,18 +111,15 @@ func (b *Book) List() ([]Entry, []Problem, error) {
 }
 
 func entry(c *evidence.Case) Entry {
-	e := Entry{ID: c.ID, OpenedAt: c.OpenedAt, Kind: c.Kind, Command: c.Subject.Command}
+	s := &c.Subject
+	e := Entry{ID: c.ID, OpenedAt: c.OpenedAt, Kind: c.Kind, Command: s.Command,
+		Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, ContainerID: s.ContainerID, Unit: s.Unit}
 	if len(c.Findings) > 0 {
 		first := &c.Findings[0]
 		e.Cause, e.Confidence, e.Title, e.Summary = first.Cause, first.Confidence, first.Title, first.Summary
 	}
-	if c.Death != nil {
-		e.ExitCode, e.Signal, e.Comm, e.NotStarted = c.Death.ExitCode, c.Death.Signal, c.Death.Comm, c.Death.NotStarted
-	}
-	s := &c.Subject
-	e.Namespace, e.Pod, e.Container, e.ContainerID, e.Unit = s.Namespace, s.Pod, s.Container, s.ContainerID, s.Unit
-	if c.Death != nil {
-		e.DiedAt = c.Death.At
+	if d := c.Death; d != nil {
+		e.ExitCode, e.Signal, e.Comm, e.NotStarted, e.DiedAt = d.ExitCode, d.Signal, d.Comm, d.NotStarted, d.At
 	}
 	if c.Core != nil {
 		e.Fingerprint = c.Core.Fingerprint
@@ -168,56 +186,6 @@ func (b *Book) Get(idOrPrefix string) (*evidence.Case, error) {
 		return nil, fmt.Errorf("read case %s: %w", match[0], err)
 	}
 	return c, nil
-}
-
-// Find gives the newest case of who is called name: a pod ("cart-7d9f", "shop/cart-7d9f"), a container in it
-// ("cart-7d9f/app", "shop/cart-7d9f/app", "app"), a unit ("nginx.service", "nginx"), the beginning of a
-// container's id, or a command. The error is ErrNone or ErrNotFound.
-func (b *Book) Find(name string) (*evidence.Case, error) {
-	entries, _, err := b.List()
-	if err != nil {
-		return nil, fmt.Errorf("find a case of %s: %w", name, err)
-	}
-	if len(entries) == 0 {
-		return nil, fmt.Errorf("%w in %s", ErrNone, b.dir)
-	}
-	// A name that stands for what is exactly called so comes before one that stands for a part.
-	for _, called := range []func(*Entry, string) bool{(*Entry).called, (*Entry).ran} {
-		for i := range entries {
-			if !called(&entries[i], name) {
-				continue
-			}
-			if c, err := b.read(entries[i].ID + suffix); err == nil {
-				return c, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("%w of %s (descry cases lists all)", ErrNotFound, name)
-}
-
-// called says whether name is one of a pod, a container or a unit.
-func (e *Entry) called(name string) bool {
-	if e.Pod != "" {
-		pod := e.Namespace + "/" + e.Pod
-		switch name {
-		case e.Pod, pod, e.Pod + "/" + e.Container, pod + "/" + e.Container:
-			return true
-		}
-	}
-	unit := path.Base(e.Unit)
-	switch {
-	case e.Container != "" && name == e.Container:
-	case e.Unit != "" && (name == unit || name == e.Unit || name == strings.TrimSuffix(strings.TrimSuffix(unit, ".service"), ".scope")):
-	case len(name) >= 8 && strings.HasPrefix(e.ContainerID, name):
-	default:
-		return false
-	}
-	return true
-}
-
-// ran says whether name is one of the command.
-func (e *Entry) ran(name string) bool {
-	return name == e.Comm || len(e.Command) > 0 && (name == e.Command[0] || name == path.Base(e.Command[0]))
 }
 
 // canonical forgives what ULIDs forgive: small letters, and I, L and O, which stand for no letter.
