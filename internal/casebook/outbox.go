@@ -86,6 +86,7 @@ func NewOutbox(book *Book, sender Sender, log func(format string, args ...any)) 
 	book.mu.Lock()
 	book.changed, book.dropped = o.Wake, o.droppedCase
 	book.mu.Unlock()
+	o.readFolder()
 	return o, nil
 }
 
@@ -148,7 +149,7 @@ func (o *Outbox) Stats() OutboxStats {
 // Run sends until ctx ends.
 func (o *Outbox) Run(ctx context.Context) {
 	pause := o.newPause()
-	var looked, synced time.Time
+	looked, synced := time.Now(), time.Time{}
 	for ctx.Err() == nil {
 		if time.Since(looked) > lookAnew {
 			o.readFolder()
