@@ -30,21 +30,21 @@ type named struct {
 			Containers, InitContainers []struct{ Name, Image string }
 		}
 		Status struct {
-			ContainerStatuses, InitContainerStatuses []containerStatus
+			ContainerStatuses, InitContainerStatuses []namedContainer
 		}
 	}
 }
 
-type containerStatus struct {
+type namedContainer struct {
 	Name, ContainerID string
 	RestartCount      uint32
 	State, LastState  struct {
 		Running    *struct{ StartedAt time.Time }
-		Terminated *terminated
+		Terminated *namedEnd
 	}
 }
 
-type terminated struct {
+type namedEnd struct {
 	ContainerID string
 	ExitCode    int32
 	Reason      string
@@ -83,8 +83,8 @@ func registry(t *testing.T) (r *container.Registry, said func() string) {
 	return r, func() string { mu.Lock(); defer mu.Unlock(); return lines.String() }
 }
 
-// has waits until the registry agrees.
-func has(t *testing.T, r *container.Registry, id, what string, is func(container.Info) bool) container.Info {
+// agrees waits until the registry agrees.
+func agrees(t *testing.T, r *container.Registry, id, what string, is func(container.Info) bool) container.Info {
 	t.Helper()
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		info, _ := r.Get(id)
@@ -156,7 +156,7 @@ func TestNames(t *testing.T) {
 			if c.State.Running != nil {
 				state = container.StateRunning
 			}
-			i := has(t, r, id, string(state), func(i container.Info) bool {
+			i := agrees(t, r, id, string(state), func(i container.Info) bool {
 				return (i.State == state || i.State == container.StateExited) && i.LogPath != ""
 			})
 			if i.Namespace != p.Metadata.Namespace || i.Pod != p.Metadata.Name || i.PodUID != p.Metadata.UID || i.Container != c.Name || i.Image != image[c.Name] ||
@@ -244,7 +244,7 @@ func TestNamesComeAtOnceAndStay(t *testing.T) {
 	until(t, "7", field(t, "brief", ".status.containerStatuses[0].state.terminated.exitCode"))
 	kubectl(t, "delete", "pod", "brief", "--grace-period=1")
 	for id, was := range ids {
-		i := has(t, r, id, "removed", func(i container.Info) bool { return i.Removed })
+		i := agrees(t, r, id, "removed", func(i container.Info) bool { return i.Removed })
 		if i.Pod != "brief" || i.State != container.StateExited || !was.Sandbox && (i.ExitCode != 7 || i.FinishedAt.IsZero()) {
 			t.Errorf("remembered: %+v", i)
 		}
@@ -268,7 +268,7 @@ func TestNamesOverARestartOfTheRuntime(t *testing.T) {
 	until(t, "true", field(t, "stays", ".status.containerStatuses[0].ready"))
 	r, said := registry(t)
 	_, id, _ := strings.Cut(field(t, "stays", ".status.containerStatuses[0].containerID")(), "://")
-	has(t, r, id, "running", func(i container.Info) bool { return i.State == container.StateRunning && i.PID > 0 })
+	agrees(t, r, id, "running", func(i container.Info) bool { return i.State == container.StateRunning && i.PID > 0 })
 	pid, err := os.ReadFile(filepath.Join(os.Getenv("CLUSTER_RUN"), "containerd.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestNamesOverARestartOfTheRuntime(t *testing.T) {
 	pod(t, "comes", `args: ["serve"]`)
 	until(t, "true", field(t, "comes", ".status.containerStatuses[0].ready"))
 	_, fresh, _ := strings.Cut(field(t, "comes", ".status.containerStatuses[0].containerID")(), "://")
-	has(t, r, fresh, "running", func(i container.Info) bool { return i.Pod == "comes" && i.State == container.StateRunning })
+	agrees(t, r, fresh, "running", func(i container.Info) bool { return i.Pod == "comes" && i.State == container.StateRunning })
 	if i, ok := r.Get(id); !ok || i.Removed || i.State != container.StateRunning || i.Pod != "stays" {
 		t.Errorf("what ran over the restart: %+v", i)
 	}
