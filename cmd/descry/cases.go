@@ -39,6 +39,11 @@ func casesCommand(s *settings) *cobra.Command {
 			for _, p := range problems {
 				fmt.Fprintf(s.stderr, "descry: %s cannot be read as a case: %s\n", report.Safe(filepath.Join(book.Dir(), p.Name)), report.Safe(p.Err.Error()))
 			}
+			for _, e := range entries {
+				if e.Refused != "" {
+					fmt.Fprintf(s.stderr, "descry: the server did not take %s: %s\n", e.ID, report.Safe(e.Refused))
+				}
+			}
 			if s.format == "json" {
 				b, err := json.Marshal(entries, jsontext.WithIndent("  "))
 				if err != nil {
