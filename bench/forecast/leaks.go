@@ -60,7 +60,7 @@ var leaks = []program{
 	{name: "leak-2", kind: trace.Leak, what: "perl, 2 a second", version: "perl -v | sed -n 2p", minutes: 12, server: `exec perl $W/worker.pl 2 1`},
 	{name: "leak-python-2", kind: trace.Leak, held: true, what: "python, exceptions are kept, 2 a second, under 10 to 100 connections", version: "python3 --version", minutes: 12,
 		server: py + `serve $PORT`, load: crowd + `-conns "random 10 100 40" -think 5 -hit "/report 2"`},
-	{name: "java-gc-half", kind: trace.Leak, from: 1050, what: "java, files left to the garbage collector, teeth of minutes, of which the third reaches the limit", version: "java -version", nofile: 1024,
+	{name: "java-gc-half", kind: trace.Leak, what: "java, files left to the garbage collector, whose teeth of minutes reach the limit", version: "java -version", nofile: 1024,
 		server: `exec java -Xmx120m -Xmn48m -XX:+UseSerialGC -cp $W Srv $PORT 1000`, load: crowd + `-conns "random 2 12 100" -think 3 -path /gc`},
 	{name: "java-gc-slow", kind: trace.Leak, held: true, what: "java, files left to the garbage collector, whose first tooth of twenty minutes reaches the limit", version: "java -version", nofile: 1024,
 		server: `exec java -Xmx120m -Xmn48m -XX:+UseSerialGC -cp $W Srv $PORT 1000`, load: crowd + `-conns "random 1 4 100" -think 3 -path /gc`},

@@ -20,7 +20,11 @@ func main() {
 			}
 			return
 		case "table":
-			if err := table(os.Stdout, "bench/forecast/testdata"); err != nil {
+			rs, err := results("bench/forecast/testdata")
+			if err == nil {
+				err = table(os.Stdout, rs)
+			}
+			if err != nil {
 				fmt.Fprintln(os.Stderr, "forecast:", err)
 				os.Exit(1)
 			}

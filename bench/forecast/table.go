@@ -24,14 +24,10 @@ const asked = 60
 func (r *result) slow() bool { return r.end >= 0 && r.end-r.from >= slowFrom }
 
 // table writes docs/forecast.md.
-func table(w io.Writer, dir string) error {
-	rs, err := results(dir)
-	if err != nil {
-		return err
-	}
+func table(w io.Writer, rs []*result) error {
 	slices.SortStableFunc(rs, func(a, b *result) int { return cmp.Compare(a.Name, b.Name) })
 	fill := strings.NewReplacer("@@SUMMARY@@", summary(rs), "@@LEAKS@@", leakRows(rs), "@@HONEST@@", honestRows(rs), "@@COVER@@", coverage(rs))
-	_, err = io.WriteString(w, fill.Replace(text))
+	_, err := io.WriteString(w, fill.Replace(text))
 	return err
 }
 
@@ -109,12 +105,16 @@ func (r *result) from1() string {
 	if strings.HasPrefix(r.Recorded, "made") {
 		return r.Recorded
 	}
-	if i := strings.Index(r.Recorded, ", Linux "); i >= 0 {
-		if _, after, ok := strings.Cut(r.Recorded[i+2:], ", "); ok {
-			return after
+	what := r.Recorded
+	if i := strings.Index(what, ", Linux "); i >= 0 {
+		if _, after, ok := strings.Cut(what[i+2:], ", "); ok {
+			what = after
 		}
 	}
-	return r.Recorded
+	for _, end := range []string{" OpenJDK Runtime", " (cli)", " sha=", " - https", " built for", " (build", " for debian", " linux/"} {
+		what, _, _ = strings.Cut(what, end)
+	}
+	return strings.ReplaceAll(what, "This is ", "")
 }
 
 // shown are the rules with columns of their own: those at 15 s.
