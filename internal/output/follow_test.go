@@ -254,3 +254,19 @@ func TestFollowKilledDeleted(t *testing.T) {
 	l.poll()
 	l.want(a + b + c + d)
 }
+
+// Of a log little was read when it was copied and cut, and what lies in its place begins alike.
+func TestFollowCopiedEarly(t *testing.T) {
+	set := func(o *FollowOptions) { o.Position = filepath.Join(filepath.Dir(o.Paths[0]), ".position") }
+	l := newLab(t, set)
+	l.write(l.log, "line 000")
+	l.poll()
+	l.Close()
+	l.write(l.log, "000\n")
+	l.run("cp", l.log, l.log+".20261122-000001")
+	l.must(os.Truncate(l.log, 0))
+	l.write(l.log, lines(1, 100))
+	l.start(set)
+	l.poll()
+	l.want("line 000000\n" + lines(1, 100))
+}

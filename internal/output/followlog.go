@@ -107,13 +107,13 @@ func (w *Follower) turn(l *followed, st fileStat) bool {
 		return true
 	}
 	if f.fd < 0 && f.head.Bytes == 0 && !f.zip && (f.strange || st.size > 0) {
-		if !f.strange && f.id == st.id && len(l.files) > 1 && l.newest == seenOf(w.generations(l)) {
+		if !f.strange && f.id == st.id && f.path == l.path && len(l.files) > 1 && l.newest == seenOf(w.generations(l)) {
 			return true // it waits for those before it, and nothing was rotated since
 		}
 		return w.replaced(l, st) // nothing is known of it but a number, which another may have by now
 	}
 	if f.strange { // it comes from a kept position
-		if f.id.Ino == st.id.Ino && st.size >= f.offset && w.sameAt(f, l.path) {
+		if f.id.Ino == st.id.Ino && st.size >= f.offset && w.sameAt(f, l.path) && w.copyOf(l, f, w.generations(l)) < 0 {
 			f.id = st.id
 		} else if f.id.Ino == st.id.Ino && st.size < f.offset && w.cutByCrash(f, st) {
 			return true
@@ -254,6 +254,9 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 	real := realPath(l.path)
 	all := w.generations(l)
 	n, moved := w.find(f, all, real, st)
+	if c := w.copyOf(l, f, all); c >= 0 {
+		n = c
+	}
 	switch {
 	case n < 0 && moved: // a copy took its place
 		w.close(f)
@@ -365,6 +368,20 @@ func (w *Follower) find(f *file, all []generation, path string, st fileStat) (n 
 		return -1, true
 	}
 	return -1, false
+}
+
+// copyOf is the first file since the last look that holds the little that was read of f, -1: there is none, or enough was read
+// to know it again. Files begin alike: where one was copied and cut meanwhile, what lies in its place may, too.
+func (w *Follower) copyOf(l *followed, f *file, all []generation) int {
+	if !f.strange || f.offset >= printMost || f.head.Bytes == 0 {
+		return -1
+	}
+	for i := l.newest.index(all); i < len(all); i++ {
+		if g := all[i]; g.mtime/1e9 >= f.mtime/1e9 && (g.zip || g.size >= f.offset) && w.sameAt(f, g.path) {
+			return i
+		}
+	}
+	return -1
 }
 
 // sameAt says whether the file at path holds what was read of f.
