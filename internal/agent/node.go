@@ -261,7 +261,6 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 
 // observe takes one observation of any source.
 func (n *node) observe(o *evidence.Observation) {
-	n.figures.events++
 	if d, ok := o.Detail.(*evidence.Container); ok {
 		n.contained(o, d)
 		return

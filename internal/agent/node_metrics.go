@@ -11,7 +11,6 @@ import (
 
 // figures are the agent's own.
 type figures struct {
-	events     int64
 	started    int64 // subjects
 	sweepError string
 	pinError   string
@@ -121,7 +120,7 @@ next:
 // aboutAgent is what the agent knows of itself.
 func (n *node) aboutAgent() *metrics.Agent {
 	a := &metrics.Agent{
-		Events: map[string]int64{"all": n.figures.events}, Lost: n.set.Lost(), NoRoom: n.steps.Refused(),
+		Events: n.set.Read(), Lost: n.set.Lost(), NoRoom: n.steps.Refused(),
 		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.figures.failed, Dropped: n.figures.dropped,
 	}
 	for _, s := range n.subjects {

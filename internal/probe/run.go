@@ -50,6 +50,7 @@ func (s *Set) event(raw []byte) {
 		return
 	}
 	if o.Detail = s.byType[typ].Decode(s, o, raw); o.Detail != nil {
+		s.read[typ].Add(1)
 		s.handle(o)
 	}
 }

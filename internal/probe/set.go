@@ -62,6 +62,7 @@ type Set struct {
 	leafed map[string]*Made // by name of the probe: those that need the subject's cgroup
 
 	reader *ringbuf.Reader
+	read   [eventTypes]atomic.Int64 // observations made of events, by type
 	wall   atomic.Int64 // Unix time less boot time, nanoseconds
 	comms  map[[16]byte]string
 

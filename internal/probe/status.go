@@ -19,6 +19,18 @@ func (s *Set) Status() []Status {
 	return append([]Status(nil), s.status...)
 }
 
+// Read gives how many observations came out of the ring of events, by the name of the probe. What was only
+// counted in the kernel is not among them.
+func (s *Set) Read() map[string]int64 {
+	out := map[string]int64{}
+	for typ := range s.read {
+		if n := s.read[typ].Load(); n > 0 && s.owner[typ] != "" {
+			out[s.owner[typ]] += n
+		}
+	}
+	return out
+}
+
 // Lost counts the events that found no room, by the name of their probe.
 func (s *Set) Lost() map[string]int64 {
 	out := map[string]int64{}
