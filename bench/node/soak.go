@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func soak(l *lab) error {
 			break
 		}
 		time.Sleep(min(every, left))
-		if agent.cmd.Process.Signal(nil) != nil {
+		if agent.cmd.Process.Signal(syscall.Signal(0)) != nil {
 			return fmt.Errorf("the agent has ended: %w: %s", agent.end(), agent.said())
 		}
 	}

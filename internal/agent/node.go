@@ -364,6 +364,7 @@ func (n *node) sweep() {
 		n.figures.counted = from
 		go n.writeMore()
 	}
+	n.boundRecordings()
 	n.measure(time.Since(from))
 }
 

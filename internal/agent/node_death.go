@@ -207,7 +207,10 @@ func (n *node) keep(j *job, c *evidence.Case) bool {
 // judged goes on after a case was made.
 func (n *node) judged(j *job, c *evidence.Case, kept bool) {
 	if j.s != nil {
-		j.s.using--
+		if j.s.using--; j.s.using == 0 && j.s.exit != nil && c.Kind == evidence.CaseDeath {
+			j.s.memory = 0
+			j.s.rec.Bound(0) // all that it is for is done
+		}
 	}
 	id := ""
 	if kept {

@@ -23,6 +23,7 @@ type figures struct {
 	kept       map[string]int64
 	failed     int64
 	dropped    int64 // cases that made room
+	recordings int64 // bytes
 }
 
 // openMetrics serves metrics.
@@ -120,7 +121,7 @@ next:
 // aboutAgent is what the agent knows of itself.
 func (n *node) aboutAgent() *metrics.Agent {
 	a := &metrics.Agent{
-		Events: n.set.Read(), Lost: n.set.Lost(), NoRoom: n.steps.Refused(),
+		Events: n.set.Read(), Lost: n.set.Lost(), NoRoom: n.steps.Refused(), Recording: n.figures.recordings,
 		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.figures.failed, Dropped: n.figures.dropped,
 	}
 	for _, s := range n.subjects {

@@ -35,6 +35,7 @@ type subject struct {
 	command []string
 	procs   map[int32]*member
 	rec     *recorder.Recorder
+	memory  int // bytes that rec may take
 	maps    mapsBook
 	root    *os.File // its root directory, which outlives its processes; nil: none
 	refused seen
@@ -98,7 +99,7 @@ func (n *node) add(id uint32, cgroup, found string) (*subject, error) {
 		n.last++
 		id = n.last
 	}
-	s := &subject{id: id, cgroup: cgroup, found: found, since: time.Now(), procs: map[int32]*member{}, rec: rec, key: cgroup, workload: cgroup}
+	s := &subject{id: id, cgroup: cgroup, found: found, since: time.Now(), procs: map[int32]*member{}, rec: rec, memory: subjectMemory, key: cgroup, workload: cgroup}
 	if ref, ok := container.Parse(cgroup); ok {
 		s.ref, s.key, s.workload = ref, ref.ID, ref.ID
 	}

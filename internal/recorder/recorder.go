@@ -147,6 +147,30 @@ func (r *Recorder) Record(o *evidence.Observation) {
 	}
 }
 
+// Bound changes Options.Memory of a recording without a directory. Where it becomes less, the oldest observations
+// go and are counted as dropped; it may be less than MinMemory then, and large observations find no room.
+func (r *Recorder) Bound(memory int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files != nil {
+		return
+	}
+	for i, budget := range ringBudget(max(memory, 0)) {
+		r.rings[i].bound(budget, r.dropped)
+	}
+}
+
+// Size is how much memory the recording takes now, in bytes.
+func (r *Recorder) Size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := cap(r.scratch)
+	for i := range r.rings {
+		n += len(r.rings[i].buf)
+	}
+	return n
+}
+
 // place chooses the ring.
 func (r *Recorder) place(k *kindState, size int) int {
 	if k.firsts < firstCount && k.firstBytes+size <= firstBytes && r.rings[ringFirst].fits(size+8) {

@@ -14,7 +14,7 @@ type ring struct {
 
 const (
 	entryHeader = 6
-	ringStart   = 16 << 10 // first size of buf
+	ringStart   = 4 << 10 // first size of buf
 )
 
 // fits says whether n bytes go in without anything going out.
@@ -28,11 +28,7 @@ func (r *ring) put(b []byte, kind uint16, dropped func(kind uint16)) bool {
 		return false
 	}
 	for r.used+need > r.budget {
-		r.copyOut(r.room[:], r.head)
-		n := entryHeader + int(binary.LittleEndian.Uint32(r.room[:]))
-		dropped(binary.LittleEndian.Uint16(r.room[4:]))
-		r.head = (r.head + n) % len(r.buf)
-		r.used -= n
+		r.drop(dropped)
 	}
 	if r.used+need > len(r.buf) {
 		r.grow(r.used + need)
@@ -82,4 +78,26 @@ func (r *ring) each(visit func(b []byte)) {
 		visit(b)
 		off += entryHeader + n
 	}
+}
+
+// bound changes the budget; the oldest records go where it is smaller.
+func (r *ring) bound(budget int, dropped func(kind uint16)) {
+	r.budget = budget
+	for r.used > budget {
+		r.drop(dropped)
+	}
+	if len(r.buf) > budget {
+		buf := make([]byte, budget)
+		r.copyOut(buf[:r.used], r.head)
+		r.buf, r.head = buf, 0
+	}
+}
+
+// drop lets go of the oldest record.
+func (r *ring) drop(dropped func(kind uint16)) {
+	r.copyOut(r.room[:], r.head)
+	n := entryHeader + int(binary.LittleEndian.Uint32(r.room[:]))
+	dropped(binary.LittleEndian.Uint16(r.room[4:]))
+	r.head = (r.head + n) % len(r.buf)
+	r.used -= n
 }
