@@ -181,11 +181,12 @@ static int connect_pair(struct sockaddr_in *a, int listener)
 /* hold opens n descriptors beside those that it has, or one more: one in ten a socket in CLOSE_WAIT, files, pipes and others. */
 static void hold(int n, int number)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(7000)};
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t size = sizeof a;
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), p[2], fd = 0;
 
 	a.sin_addr.s_addr = htonl(0x7f010000u + number + 1);
-	if (bind(listener, (void *)&a, sizeof a) || listen(listener, 64))
+	if (bind(listener, (void *)&a, sizeof a) || listen(listener, 64) || getsockname(listener, (void *)&a, &size))
 		die("listen");
 	for (int i = 0; i < n;) {
 		switch (i % 10) {
