@@ -36,11 +36,11 @@ type NodeConfig struct {
 
 // Sizes of the agent's own.
 const (
-	nodeMemory  = 48 << 20 // bytes of Go's memory, beyond which it is given back sooner
-	nodeGC      = 50       // per cent, as GOGC: little is allocated, so that it costs little
-	nodeQueue   = 8192     // messages to the goroutine that owns all subjects
-	nodeJudges  = 2        // cases that are judged at once
-	nodeWaiting = 1024     // deaths that wait to be judged
+	nodeRing    = 4 << 20 // bytes of the ring of events, which is mapped twice
+	nodeGC      = 50      // per cent, as GOGC: little is allocated. A limit in bytes would have it run all the time where much is watched
+	nodeQueue   = 8192    // messages to the goroutine that owns all subjects
+	nodeJudges  = 2       // cases that are judged at once
+	nodeWaiting = 1024    // deaths that wait to be judged
 	endTime     = 800 * time.Millisecond
 )
 
@@ -104,9 +104,6 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(nodeMemory)
-	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(nodeGC)
 	}
@@ -122,7 +119,7 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	}
 	n.book = casebook.New(cfg.Cases, casebook.Bounds{})
 	if n.set, err = probe.Open(probe.Config{Node: &probe.Node{
-		Scope: cfg.Scope, Standalone: cfg.Standalone, Pins: cfg.Pins, NoCalls: cfg.NoSyscalls,
+		Scope: cfg.Scope, Standalone: cfg.Standalone, Pins: cfg.Pins, NoCalls: cfg.NoSyscalls, Ring: nodeRing,
 	}}); err != nil {
 		return fmt.Errorf("watch this node: %w", err)
 	}

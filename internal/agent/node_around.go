@@ -20,6 +20,7 @@ type surroundings struct {
 	sockets time.Time
 	took    time.Duration
 	noNet   string
+	kills   int64 // of the machine's OOM killer
 }
 
 const (
@@ -35,7 +36,9 @@ type sharedNet struct {
 	base   evidence.NetworkCounts
 	from   time.Time
 	users  int
-	inside map[int]bool // pids of its users, while it is read
+	at     time.Time              // of the last sample
+	counts evidence.NetworkCounts // as they were then
+	inside map[int]bool           // pids of its users, while it is read
 }
 
 // place finds where a subject's figures stand, while it has processes.
@@ -93,7 +96,13 @@ func (n *node) tellGroup(s *subject, all bool) {
 	if s.place == nil {
 		return
 	}
-	d := s.place.Read()
+	var d *evidence.Cgroup
+	if all {
+		d = s.place.Read()
+	} else {
+		d = s.place.ReadOwn()
+		d.NodeKills = n.around.kills
+	}
 	if d.Version == 0 && d.PidsMax == 0 {
 		return // gone
 	}
@@ -113,11 +122,14 @@ func (n *node) tellNetwork(s *subject, last bool) {
 	if s.net == nil {
 		return
 	}
-	c, err := s.net.Read()
-	if err != nil {
-		return
+	if last || time.Since(s.net.at) >= aroundEvery/2 { // one of several users reads for all
+		c, err := s.net.Read()
+		if err != nil {
+			return
+		}
+		s.net.counts, s.net.at = c, time.Now()
 	}
-	c = c.Since(s.netBase)
+	c := s.net.counts.Since(s.netBase)
 	if !last && !grown(&s.netTold, &c) {
 		return
 	}
@@ -141,6 +153,7 @@ func (n *node) lookAround() {
 	at := time.Now()
 	turns := max(int(aroundEvery/max(n.cfg.Sweep, 100*time.Millisecond)), 1)
 	a.turn = (a.turn + 1) % turns
+	a.kills = a.groups.NodeKills()
 	for _, s := range n.subjects {
 		if s.exit != nil || s.sandbox || s.main == 0 {
 			continue

@@ -63,7 +63,7 @@ type Set struct {
 
 	reader *ringbuf.Reader
 	read   [eventTypes]atomic.Int64 // observations made of events, by type
-	wall   atomic.Int64 // Unix time less boot time, nanoseconds
+	wall   atomic.Int64             // Unix time less boot time, nanoseconds
 	comms  map[[16]byte]string
 
 	lookedAt time.Time // when decodeAddress last read /proc

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
 )
@@ -55,14 +58,32 @@ func (c *Cgroups) root() string {
 	return c.Root
 }
 
-// smallFile reads a file of the kernel's own.
+// smallFile reads a file of the kernel's own, with three system calls: a node has many of them, and an os.File
+// would be told to the runtime's poller and its finalizers as well.
 func smallFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxCgroupFile))
+	defer unix.Close(fd)
+	b := make([]byte, 0, 512)
+	for {
+		n, err := unix.Read(fd, b[len(b):min(cap(b), maxCgroupFile)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		case n == 0:
+			return b, nil
+		}
+		if b = b[:len(b)+n]; len(b) >= maxCgroupFile {
+			return b, nil
+		}
+		if len(b) == cap(b) {
+			b = append(b, make([]byte, 3*len(b))...)[:len(b)]
+		}
+	}
 }
 
 // mounts finds the hierarchies of memory and pids.
@@ -208,8 +229,26 @@ func levels(path string) (out []string) {
 	return out
 }
 
+// NodeKills is how often the machine's OOM killer has killed.
+func (c *Cgroups) NodeKills() int64 {
+	b, err := smallFile(filepath.Join(c.root(), "vmstat"))
+	if err != nil {
+		return 0
+	}
+	return parseKeyed(b)["oom_kill"]
+}
+
 // Read reads the figures as they are now.
 func (p *CgroupPlace) Read() *evidence.Cgroup {
+	d := p.ReadOwn()
+	if b, err := smallFile(p.vmstat); err == nil {
+		d.NodeKills = parseKeyed(b)["oom_kill"]
+	}
+	return d
+}
+
+// ReadOwn is Read without NodeKills, which is of the machine and the dearest of all.
+func (p *CgroupPlace) ReadOwn() *evidence.Cgroup {
 	d := new(evidence.Cgroup)
 	if p.memory != nil {
 		p.readMemory(d)
@@ -227,9 +266,6 @@ func (p *CgroupPlace) Read() *evidence.Cgroup {
 				d.PidsHits = keyed(filepath.Join(dir, "pids.events"))["max"]
 			}
 		}
-	}
-	if b, err := smallFile(p.vmstat); err == nil {
-		d.NodeKills = parseKeyed(b)["oom_kill"]
 	}
 	return d
 }

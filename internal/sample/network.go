@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +22,11 @@ type Network struct {
 	NetNS uint64 // inode
 
 	files [len(networkFiles)]*os.File // nil: there is none, as snmp6 without IPv6
-	buf   []byte
+	buf   []byte                      // while it is read
 }
+
+// networkBuffers are for all: a node has many namespaces.
+var networkBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
 var networkFiles = [...]string{"netstat", "snmp", "snmp6"}
 
@@ -86,6 +90,12 @@ func (n *Network) Close() error {
 // Read gives the counters as they are now, since the namespace was made. What a kernel does not
 // count is 0.
 func (n *Network) Read() (c evidence.NetworkCounts, err error) {
+	buf := networkBuffers.Get().(*[]byte)
+	n.buf = *buf
+	defer func() {
+		*buf, n.buf = n.buf, nil
+		networkBuffers.Put(buf)
+	}()
 	for i, f := range n.files {
 		if f == nil {
 			continue
@@ -105,9 +115,6 @@ func (n *Network) Read() (c evidence.NetworkCounts, err error) {
 
 // content reads an open file of /proc from its beginning.
 func (n *Network) content(f *os.File) ([]byte, error) {
-	if n.buf == nil {
-		n.buf = make([]byte, 16<<10)
-	}
 	for at := 0; ; {
 		m, err := f.ReadAt(n.buf[at:], int64(at))
 		at += m
