@@ -417,6 +417,8 @@ int main(int argc, char **argv)
 		victim(atoi(argv[3]), atol(argv[4]));
 	if (argc >= 2 && !strcmp(argv[1], "true"))
 		_exit(0);
+	if (argc == 8 && !strcmp(argv[1], "storm-main"))
+		storm_main(argv + 2);
 	if (argc < 5) {
 		fprintf(stderr, "fleet: see its source\n");
 		return 2;

@@ -51,23 +51,49 @@ static void worker(struct generated *g, long rate, int seconds)
 	}
 }
 
-static void storm(int containers, long rate, int seconds)
+static struct generated *counters(int fd)
 {
-	struct generated *all_of = mmap(NULL, containers * sizeof *all_of, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), sum = {0};
-	int said[2], over[2], left = containers;
+	struct generated *g = mmap(NULL, MAX * sizeof *g, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (g == MAP_FAILED)
+		die("share counters");
+	return g;
+}
+
+/* storm_main is a container's program; its arguments are descriptors and numbers. */
+static void storm_main(char **a)
+{
+	struct generated *all_of = counters(atoi(a[0]));
+	int said = atoi(a[1]), over = atoi(a[2]);
 	char b;
 
-	if (all_of == MAP_FAILED || pipe(said) || pipe(over))
+	bound();
+	worker(&all_of[atoi(a[3])], atol(a[4]), atoi(a[5]));
+	if (write(said, "", 1) != 1)
+		_exit(8);
+	_exit(read(over, &b, 1) == 0); /* of itself: a signal from outside would be one more event */
+}
+
+static void storm(int containers, long rate, int seconds)
+{
+	int said[2], over[2], left = containers, fd = memfd_create("counters", 0);
+	char b, text[6][16];
+	struct generated *all_of, sum = {0};
+
+	if (fd < 0 || ftruncate(fd, MAX * sizeof *all_of) || pipe(said) || pipe(over))
 		die("prepare a storm");
+	all_of = counters(fd);
 	for (int i = 0; i < containers; i++) {
+		long numbers[] = {fd, said[1], over[0], i, rate / containers, seconds};
+
 		make(&all[i]);
 		if (start(&all[i]))
 			continue;
 		close(over[1]);
-		worker(&all_of[i], rate / containers, seconds);
-		if (write(said[1], "", 1) != 1)
-			_exit(8);
-		_exit(read(over[0], &b, 1) == 0); /* of itself: a signal from outside would be one more event */
+		for (int k = 0; k < 6; k++)
+			snprintf(text[k], sizeof text[k], "%ld", numbers[k]);
+		execl("/proc/self/exe", "storm-main", "storm-main", text[0], text[1], text[2], text[3], text[4], text[5], NULL);
+		_exit(127);
 	}
 	close(said[1]);
 	while (left && !stop)
