@@ -75,8 +75,9 @@ func (l *lab) storm(rate int, during, halted time.Duration) (int64, error) {
 	if _, err := fmt.Sscanf(strings.TrimSpace(line), "forks %d execs %d exits %d signals %d", &made.forks, &made.execs, &made.exits, &made.signals); err != nil {
 		return 0, fmt.Errorf("make events: it said %q: %w", line, err)
 	}
+	made.execs += containers // their programs
 	used := scheduled(agent.pid()) - own
-	time.Sleep(3 * time.Second) // a sweep brings what was only counted
+	time.Sleep(7 * time.Second) // the agent tells its own figures each five seconds
 	after, err := agent.metrics()
 	if err != nil {
 		return 0, err
