@@ -177,8 +177,11 @@ func TestState(t *testing.T) {
 	if !s.has("a", at.Add(time.Second)) || !s.has("b", at) || s.has("c", at) || s.has("a", at.Add(time.Minute)) {
 		t.Error("what was dealt with is not what is known")
 	}
-	for range maxDeaths + 10 {
-		s.decided(record{Container: "d", At: at})
+	for i := range 3 * maxDeaths {
+		s.decided(record{Container: fmt.Sprint("d", i), At: at})
+	}
+	if len(s.known) > maxDeaths || !s.has(fmt.Sprint("d", 3*maxDeaths-1), at) || s.has("d0", at) {
+		t.Errorf("%d containers are remembered", len(s.known))
 	}
 	s.close()
 	if b, err := os.ReadFile(filepath.Join(dir, "deaths")); err != nil || strings.Count(string(b), "\n") > maxDeaths {

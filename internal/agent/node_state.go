@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -85,7 +86,7 @@ func openState(dir string) (*state, []record, error) {
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
-// read gives the lines that can be read: the last one may be torn.
+// read gives the newest lines that can be read, and remembers these alone: the last one may be torn.
 func (s *state) read() (out []record) {
 	f, err := os.Open(s.path("deaths"))
 	if err != nil {
@@ -98,10 +99,14 @@ func (s *state) read() (out []record) {
 		var r record
 		if json.Unmarshal(bytes.TrimSpace(lines.Bytes()), &r) == nil && !r.At.IsZero() {
 			out = append(out, r)
-			s.know(&r)
 		}
 	}
-	return out[max(0, len(out)-maxDeaths/2):]
+	out = slices.Clip(out[max(0, len(out)-maxDeaths/2):])
+	clear(s.known)
+	for i := range out {
+		s.know(&out[i])
+	}
+	return out
 }
 
 func (s *state) know(r *record) {
