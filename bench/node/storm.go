@@ -77,7 +77,7 @@ func (l *lab) storm(rate int, during, halted time.Duration) (int64, error) {
 	}
 	made.execs += containers // their programs
 	used := scheduled(agent.pid()) - own
-	time.Sleep(12 * time.Second) // the agent tells its own figures each ten seconds
+	time.Sleep(17 * time.Second) // the agent tells its own figures each 15 s
 	after, err := agent.metrics()
 	if err != nil {
 		return 0, err
