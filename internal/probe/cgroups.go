@@ -17,15 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hierarchy is one of the machine's hierarchies of cgroups that is mounted as a whole.
+// hierarchy is one of the machine's hierarchies of cgroups.
 type hierarchy struct {
 	number int    // as in /proc/PID/cgroup; 0: version 2
 	name   string // "memory", "name=systemd"; "" of version 2
 	dir    string
+	whole  bool // the whole of it is mounted there: a container, or a node that is one, sees its own part
 }
 
 // findHierarchies lists those of the machine that can be seen from here, version 2 first, then those
-// that most probably have a cgroup for everything.
+// that most probably have a cgroup for everything. Of each there is one, whole if that can be seen.
 func findHierarchies() ([]hierarchy, error) {
 	numbers, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -36,10 +37,11 @@ func findHierarchies() ([]hierarchy, error) {
 		return nil, fmt.Errorf("list the hierarchies of cgroups: %w", err)
 	}
 	all := readHierarchies(numbers, mounts)
-	all = slices.DeleteFunc(all, func(h hierarchy) bool { // a container sees its own part in place of the whole
+	all = slices.DeleteFunc(all, func(h hierarchy) bool { return unix.Access(h.dir, unix.F_OK) != nil })
+	for i := range all {
 		var st unix.Stat_t
-		return unix.Stat(h.dir, &st) != nil || st.Ino != 1
-	})
+		all[i].whole = unix.Stat(all[i].dir, &st) == nil && st.Ino == 1
+	}
 	order := []string{"", "name=systemd", "memory", "pids", "cpu"}
 	rank := func(h hierarchy) int {
 		i := slices.IndexFunc(order, func(s string) bool { return slices.Contains(strings.Split(h.name, ","), s) })
@@ -49,7 +51,7 @@ func findHierarchies() ([]hierarchy, error) {
 		return i
 	}
 	slices.SortStableFunc(all, func(a, b hierarchy) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number), cmp.Compare(flag(b.whole), flag(a.whole)))
 	})
 	return slices.CompactFunc(all, func(a, b hierarchy) bool { return a.number == b.number }), nil
 }

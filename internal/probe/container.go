@@ -95,7 +95,11 @@ func decodeContainer(s *Set, o *evidence.Observation, raw []byte) evidence.Detai
 		s.endedAt(o.Subject, o.BootNanos)
 		delete(s.gap.dead, o.Subject)
 	}
-	return containerDetail(containerActions[action], le.Uint64(b), le.Uint64(b[8:]), b[32:], le.Uint32(b[24:]))
+	d := containerDetail(containerActions[action], le.Uint64(b), le.Uint64(b[8:]), b[32:], le.Uint32(b[24:]))
+	if s.env.node != nil {
+		d.Cgroup = s.env.node.seen(d.Cgroup)
+	}
+	return d
 }
 
 // containerDetail makes the detail from what the kernel keeps of a subject.

@@ -4,8 +4,10 @@ package probe
 
 import (
 	"cmp"
-
 	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -47,17 +49,34 @@ func (n *nodeEnv) find() (err error) {
 	if n.all, err = findHierarchies(); err != nil {
 		return err
 	}
+	scoped := n.Scope != "" && n.Scope != "/"
+	if !scoped {
+		n.all = slices.DeleteFunc(n.all, func(h hierarchy) bool { return !h.whole })
+	}
 	if len(n.all) == 0 {
 		return &NotSupportedError{Feature: "finding containers", Err: errors.New("no hierarchy of cgroups is mounted as a whole: a container sees its own part alone")}
 	}
 	n.in = n.all
-	if n.Scope != "" && n.Scope != "/" {
+	if scoped {
 		if n.in, n.scope, err = scopeOf(n.all, n.Scope); err != nil {
 			return err
 		}
 	}
 	n.units = n.in[0].number
 	return nil
+}
+
+// seen is a path of the kernel's as /proc/PID/cgroup has it here: where only a part of the machine's cgroups can be seen,
+// the kernel's paths begin above it.
+func (n *nodeEnv) seen(path string) string {
+	if len(n.scope) == 0 || n.in[0].whole {
+		return path
+	}
+	scope := filepath.Clean("/" + n.Scope)
+	if i := strings.Index(path+"/", scope+"/"); i > 0 {
+		return path[i:]
+	}
+	return path
 }
 
 // unified is the directory of version 2 that holds all that is watched, "" where there is none.
