@@ -38,10 +38,12 @@ func (n *node) contained(o *evidence.Observation, d *evidence.Container) {
 	switch d.Action {
 	case evidence.ContainerStarted, evidence.ContainerFound, evidence.ContainerJoined:
 		n.join(s, o.PID)
-	case "main": // what its runtime started there runs the command
-		n.join(s, o.PID)
-		if s.main == 0 && s.exit == nil {
-			n.lead(s, o.PID, nil)
+	case evidence.ContainerMain: // what its runtime started there has executed a program; a runtime may execute itself anew first
+		if n.join(s, o.PID); s.main == 0 && s.exit == nil {
+			s.told = o.PID
+			if command := commandOf(o.PID); s.found != "" && command != nil && !runtimeInit(&evidence.Exec{Path: command[0], Args: command}) {
+				n.lead(s, o.PID, command)
+			}
 		}
 	case evidence.ContainerLeft:
 		n.leave(s, o.PID)

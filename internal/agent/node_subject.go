@@ -32,6 +32,7 @@ type subject struct {
 	sandbox  bool           // it holds a pod's namespaces, and is nobody's program
 
 	main    int32 // process, 0: not known
+	told    int32 // the kernel's word for it, 0: none; its program is still to be seen
 	command []string
 	procs   map[int32]*member
 	rec     *recorder.Recorder
@@ -156,7 +157,7 @@ func (n *node) executed(s *subject, o *evidence.Observation, d *evidence.Exec) {
 		s.command = d.Args
 	case s.main != 0 || s.exit != nil:
 	default:
-		if m.args = d.Args; n.outside(s, parentOf(o.PID)) {
+		if m.args = d.Args; o.PID == s.told || n.outside(s, parentOf(o.PID)) {
 			n.lead(s, o.PID, d.Args)
 		}
 	}
