@@ -42,6 +42,7 @@ func (s *Set) takeOver() error {
 	for it := s.env.maps["subjects"].Iterate(); it.Next(&number, &is); {
 		tell := func(action string) *evidence.Observation {
 			d := containerDetail(action, is.Cgroup, is.Unified, is.Path[:], is.PathLen)
+			d.Cgroup = s.env.node.seen(d.Cgroup)
 			return &evidence.Observation{
 				BootNanos: now, WallNanos: now + s.wall.Load(), Source: evidence.SourceKernel,
 				PID: int32(is.Main), Subject: number, Detail: d,
