@@ -14,7 +14,7 @@ import (
 )
 
 // grpcConn makes gRPC calls over one HTTP/2 connection of net/http. That is all of gRPC that the CRI needs
-// (docs/decisions/0014-the-cri-without-grpc-go.md): messages with a length before them, no compression, a status
+// (docs/decisions/0015-the-cri-without-grpc-go.md): messages with a length before them, no compression, a status
 // in the trailer.
 type grpcConn struct {
 	client  *http.Transport
