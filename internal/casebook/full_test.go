@@ -20,10 +20,11 @@ func childFill(dir string) {
 		return
 	}
 	b := New(dir, Bounds{})
-	first := numbered(1)
-	if _, err := b.Put(first); err != nil {
-		fmt.Println("error:", err)
-		return
+	for i := range 3 {
+		if _, err := b.Put(numbered(i - 5)); err != nil {
+			fmt.Println("error:", err)
+			return
+		}
 	}
 	big := numbered(2)
 	big.LastOutput = &evidence.LastOutput{Stdout: make([]byte, 1<<20)}
@@ -34,7 +35,7 @@ func childFill(dir string) {
 	}
 	entries, problems, err := b.List()
 	left, _ := os.ReadDir(dir)
-	if err != nil || len(problems) != 0 || len(entries) != 1 || entries[0].ID != first.ID || len(left) != 1 {
+	if err != nil || len(problems) != 0 || len(entries) != 3 || len(left) != 3 {
 		fmt.Println("error: after a full disk:", entries, problems, err, left)
 		return
 	}
@@ -51,7 +52,7 @@ func childFill(dir string) {
 		dropped += n
 	}
 	entries, problems, err = b.List()
-	if err != nil || len(problems) != 0 || len(entries) < 4 || len(entries)+dropped != 21 || entries[0].ID[:8] != numbered(29).ID[:8] {
+	if err != nil || len(problems) != 0 || len(entries) < 4 || len(entries)+dropped != 23 || entries[0].ID[:8] != numbered(29).ID[:8] {
 		fmt.Println("error: in place of the oldest:", len(entries), dropped, problems, err)
 		return
 	}
