@@ -17,6 +17,7 @@ const (
 	nodeFlush   = time.Second            // how long the kernel's last events are waited for
 	forgetAfter = 30 * time.Second       // how long the dead are remembered, at the least
 	nameTime    = 50 * time.Millisecond  // how long a death waits for the name of a container that lived shorter than the runtime took to tell
+	podNameTime = 5 * time.Second        // likewise, of a container of a pod: its name will come, however busy the runtime is
 )
 
 // job is a case to be made, outside of the owner.
@@ -90,7 +91,16 @@ func (n *node) bury(s *subject, late bool) {
 	}
 	if !s.named && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
 		s.waited = true
-		n.soon(nameTime, func() { n.pending--; n.bury(s, late) })
+		wait := nameTime
+		if s.ref.PodUID != "" {
+			wait = podNameTime
+		}
+		s.unnamed = func() { s.unnamed = nil; n.pending--; n.bury(s, late) }
+		n.soon(wait, func() {
+			if s.unnamed != nil {
+				s.unnamed()
+			}
+		})
 		return
 	}
 	s.ended, s.late = true, late

@@ -75,6 +75,9 @@ func (n *node) name(s *subject) {
 	}
 	n.follow(s)
 	n.known(s)
+	if s.unnamed != nil {
+		s.unnamed()
+	}
 }
 
 // maxAliases are the workloads whose command is remembered.

@@ -29,6 +29,7 @@ type subject struct {
 	info     container.Info // as the runtime told it
 	named    bool           // it has told
 	waited   bool           // its death has waited for that
+	unnamed  func()         // goes on with a death that waits for its name; nil: none does
 	sandbox  bool           // it holds a pod's namespaces, and is nobody's program
 
 	main    int32 // process, 0: not known

@@ -245,6 +245,25 @@ func abortsByForce(f *evidence.SignalFatal) bool {
 	return len(f.Trace) > 1 && !f.Trace[0].Guess && strings.TrimPrefix(f.Trace[0].Function, "__GI_") == "abort"
 }
 
+// abortIgnored says likewise, where no function is known: the thread's own SIGABRT was ignored twice, as abort() sends it, and
+// right behind it came a fault without an address, of the instruction that abort() ends with.
+func (v *View) abortIgnored(f *evidence.SignalFatal) bool {
+	if f.Code != siKernel || v.fatalAt < 0 || len(f.Trace) > 1 {
+		return false
+	}
+	at := v.Case.Timeline[v.fatalAt]
+	for i := v.fatalAt - 1; i >= 0 && at.BootNanos-v.Case.Timeline[i].BootNanos < 100_000_000; i-- {
+		o := &v.Case.Timeline[i]
+		if o.PID != at.PID {
+			continue
+		}
+		if s, ok := o.Detail.(*evidence.SignalSent); ok && s.Signal == evidence.SIGABRT {
+			return s.Ignored && s.Sender == at.PID && s.Code == siTkill && s.Count >= 2
+		}
+	}
+	return false
+}
+
 func ruleAssertion(v *View) *evidence.Finding {
 	if said, _ := corruption(v); v.How != endAbort || said != "" || v.Fault != v.Fatal {
 		return nil

@@ -259,7 +259,10 @@ func isFault(s evidence.Signal) bool {
 }
 
 // siKernel is the si_code of a signal that the kernel sends for want of a better reason.
-const siKernel = 0x80
+const (
+	siKernel = 0x80
+	siTkill  = -6
+)
 
 // byKernel says whether the kernel made the signal: si_code is above 0 then (SI_KERNEL is 0x80).
 func byKernel(f *evidence.SignalFatal) bool { return f.Code > 0 }
@@ -301,7 +304,7 @@ func (v *View) findHow() {
 			v.How = endSelf
 		default:
 			v.How = endFault
-			if f != nil && kernel && abortsByForce(f) {
+			if f != nil && kernel && (abortsByForce(f) || v.abortIgnored(f)) {
 				v.How = endAbort
 				v.caughtBefore(0)
 			} else if f != nil && f.Code == siKernel {
