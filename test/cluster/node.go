@@ -136,6 +136,13 @@ func (n *node) mounts() error {
 			return err
 		}
 	}
+	// The agent of a node sees the whole of its machine's cgroups, and this node is a part of one only.
+	if err := os.MkdirAll(n.at("machine-cgroup"), 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("/sys/fs/cgroup", n.at("machine-cgroup"), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("keep the machine's cgroups in sight: %w", err)
+	}
 	if err := n.groupMounts(string(groups)); err != nil {
 		return err
 	}

@@ -44,6 +44,11 @@ func (c *cluster) tests(ctx context.Context, o options) (int, error) {
 	cmd.Dir = filepath.Join(filepath.Dir(tools), "suite")
 	cmd.Env = append(cmd.Env, "CLUSTER_RUN="+c.runDir(), "CLUSTER_BIN="+c.bin(""), "CLUSTER_LOAD_IMAGE="+loadImage, "CLUSTER_PROGRAMS="+c.programsTar(), "CLUSTER_DESCRY="+descry, "CLUSTER_DESCRY_NEXT="+next, "CLUSTER_TABLE="+o.table, "CLUSTER_PODS="+o.pods)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	deployed, err := c.deployEnv(ctx)
+	if err != nil {
+		return 1, err
+	}
+	cmd.Env = append(cmd.Env, deployed...)
 	from := time.Now()
 	if err := cmd.Run(); err != nil {
 		return 1, fmt.Errorf("tests on the node failed after %.0f s: %w (logs of its parts: %s)", time.Since(from).Seconds(), err, c.log(""))
