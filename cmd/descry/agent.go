@@ -62,6 +62,7 @@ Each flag has a variable in the environment: --state is DESCRY_STATE, --scope DE
 	f.BoolVar(&cfg.Standalone, "standalone", env("STANDALONE", "") != "", "watch systemd units and other cgroups too, without any container runtime")
 	f.StringVar(&cfg.Scope, "scope", env("SCOPE", ""), "watch only what is below this `CGROUP`, a path as in /proc/PID/cgroup")
 	f.StringVar(&cfg.RuntimeEndpoint, "runtime-endpoint", env("RUNTIME_ENDPOINT", ""), "`SOCKET` of the container runtime, which knows the names (default: the usual places)")
+	f.StringVar(&cfg.Node, "node", env("NODE", ""), "`NAME` of this machine in cases, where its host name is not it, as in a container")
 	f.StringVar(&cfg.HostRoot, "host-root", env("HOST_ROOT", ""), "`DIR` where the machine's files are seen, in a container")
 	f.StringVar(&cfg.State, "state", env("STATE", defaultState), "`DIR` of what must outlive the agent")
 	f.StringVar(&cfg.Metrics, "metrics", env("METRICS", ":9477"), "`ADDRESS` to serve metrics for Prometheus at; empty: none")

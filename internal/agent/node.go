@@ -22,6 +22,7 @@ type NodeConfig struct {
 	Standalone      bool          // watch units and other cgroups, not containers alone
 	Scope           string        // path of a cgroup, as /proc/PID/cgroup has it: only what is below is watched; "": all
 	RuntimeEndpoint string        // socket of the container runtime; "": the usual places
+	Node            string        // the machine's name in cases; "": its host name
 	HostRoot        string        // where the node's files are seen from here; "": /
 	State           string        // directory of what must outlive the agent
 	Cases           string        // directory of the casebook

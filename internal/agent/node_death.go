@@ -139,7 +139,7 @@ func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation,
 		return
 	}
 	j := &job{s: s, workload: s.workload}
-	j.kind, j.subject, j.maps = kind, s.words(), &s.maps
+	j.kind, j.subject, j.maps = kind, n.words(s), &s.maps
 	j.death = deathOf(o, o.Detail.(*evidence.Exit))
 	j.death.Restarted = restarted
 	j.death.Reason = s.info.Reason

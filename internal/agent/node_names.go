@@ -209,7 +209,7 @@ func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time
 	}
 	at := d.FinishedAt.UTC()
 	j := &job{workload: s.workload}
-	j.kind, j.subject, j.maps = evidence.CaseDeath, s.words(), new(mapsBook)
+	j.kind, j.subject, j.maps = evidence.CaseDeath, n.words(s), new(mapsBook)
 	j.death = &evidence.Death{
 		At: at, ExitCode: d.ExitCode, Signal: signal, OOMKilled: d.Reason == "OOMKilled", Reason: d.Reason, Unseen: true,
 		Comm: d.Container,

@@ -141,7 +141,7 @@ func (n *node) answer(c net.Conn) {
 // status is what runs now, nearest to its limit first.
 func (n *node) status() *NodeStatus {
 	st := &NodeStatus{
-		At: time.Now().UTC(), Started: n.started.UTC(), Version: descryVersion(), Node: hostname(), Scope: n.cfg.Scope,
+		At: time.Now().UTC(), Started: n.started.UTC(), Version: descryVersion(), Node: n.called(), Scope: n.cfg.Scope,
 		SweepNanos: int64(n.figures.swept), Subjects: []SubjectStatus{},
 	}
 	for _, s := range n.subjects {

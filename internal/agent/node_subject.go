@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -271,10 +272,13 @@ func (s *subject) name() string {
 	return s.cgroup
 }
 
+// called is the node's name: in a pod the machine's own name is hidden.
+func (n *node) called() string { return cmp.Or(n.cfg.Node, hostname()) }
+
 // words are the subject for a case.
-func (s *subject) words() evidence.Subject {
+func (n *node) words(s *subject) evidence.Subject {
 	w := evidence.Subject{
-		Node: hostname(), PodUID: s.ref.PodUID, ContainerID: s.ref.ID, Command: s.command, PID: s.main,
+		Node: n.called(), PodUID: s.ref.PodUID, ContainerID: s.ref.ID, Command: s.command, PID: s.main,
 		Namespace: s.info.Namespace, Pod: s.info.Pod, Container: s.info.Container, Image: s.info.Image,
 		Labels: s.info.Labels, Annotations: s.info.Annotations, RestartCount: int64(s.info.Attempt), Sandbox: s.info.SandboxID, Init: s.info.Init,
 	}

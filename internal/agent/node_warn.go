@@ -94,7 +94,7 @@ func (n *node) warn(s *subject, warned *map[string]string, pid int32, comm strin
 		}
 		(*warned)[h.Limit] = id
 	}
-	j.id, j.kind, j.subject, j.maps = id, evidence.CaseWarning, s.words(), &s.maps
+	j.id, j.kind, j.subject, j.maps = id, evidence.CaseWarning, n.words(s), &s.maps
 	j.subject.PID, j.table = pid, t
 	j.counters, j.coverage, j.output = n.countersOf(s), n.coverage(s), nil
 	s.using++
