@@ -165,7 +165,7 @@ func TestDeployed(t *testing.T) {
 		t.Fatal(err)
 	}
 	caps := uint64(0)
-	for _, c := range []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH} {
+	for _, c := range []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_NET_ADMIN} {
 		caps |= 1 << c
 	}
 	for _, want := range []string{fmt.Sprintf("CapEff:\t%016x", caps), fmt.Sprintf("CapBnd:\t%016x", caps), "NoNewPrivs:\t1", "Seccomp:\t2"} {
