@@ -16,7 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/descry-dev/descry/internal/container"
+	runtimes "github.com/descry-dev/descry/internal/container"
 )
 
 // named are pods as Kubernetes knows them.
@@ -60,13 +60,13 @@ func pods(t *testing.T) (all named) {
 }
 
 // registry asks the runtimes of this node until the test ends.
-func registry(t *testing.T) (r *container.Registry, said func() string) {
+func registry(t *testing.T) (r *runtimes.Registry, said func() string) {
 	t.Helper()
 	var (
 		mu    sync.Mutex
 		lines strings.Builder
 	)
-	r = container.New(container.Options{Log: func(format string, args ...any) {
+	r = runtimes.New(runtimes.Options{Log: func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(&lines, format+"\n", args...)
@@ -84,7 +84,7 @@ func registry(t *testing.T) (r *container.Registry, said func() string) {
 }
 
 // agrees waits until the registry agrees.
-func agrees(t *testing.T, r *container.Registry, id, what string, is func(container.Info) bool) container.Info {
+func agrees(t *testing.T, r *runtimes.Registry, id, what string, is func(runtimes.Info) bool) runtimes.Info {
 	t.Helper()
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		info, _ := r.Get(id)
@@ -152,12 +152,12 @@ func TestNames(t *testing.T) {
 			if !ok {
 				continue
 			}
-			state := container.StateExited
+			state := runtimes.StateExited
 			if c.State.Running != nil {
-				state = container.StateRunning
+				state = runtimes.StateRunning
 			}
-			i := agrees(t, r, id, string(state), func(i container.Info) bool {
-				return (i.State == state || i.State == container.StateExited) && i.LogPath != ""
+			i := agrees(t, r, id, string(state), func(i runtimes.Info) bool {
+				return (i.State == state || i.State == runtimes.StateExited) && i.LogPath != ""
 			})
 			if i.Namespace != p.Metadata.Namespace || i.Pod != p.Metadata.Name || i.PodUID != p.Metadata.UID || i.Container != c.Name || i.Image != image[c.Name] ||
 				i.Attempt != c.RestartCount || i.Labels["app"] != p.Metadata.Labels["app"] || i.Sandbox || i.Init != inits[c.Name] {
@@ -166,7 +166,7 @@ func TestNames(t *testing.T) {
 			if _, err := os.Stat(i.LogPath); err != nil {
 				t.Errorf("%s: the log: %v", c.Name, err)
 			}
-			if i.State == container.StateRunning {
+			if i.State == runtimes.StateRunning {
 				group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", i.PID))
 				if !strings.Contains(string(group), id) && err == nil {
 					t.Errorf("%s: its pid %d is in %s", c.Name, i.PID, group)
@@ -213,14 +213,14 @@ func TestNamesComeAtOnceAndStay(t *testing.T) {
 	r, _ := registry(t)
 	before := groupsOf(t)
 	pod(t, "brief", `command: ["sh", "-c", "sleep 2; exit 7"], `, "  restartPolicy: Never")
-	ids := map[string]container.Info{}
+	ids := map[string]runtimes.Info{}
 	for limit := time.Now().Add(time.Minute); len(ids) < 2 && time.Now().Before(limit); time.Sleep(time.Millisecond) {
 		for id, path := range groupsOf(t) {
 			if before[id] != "" || ids[id].ID != "" {
 				continue
 			}
 			seen := time.Now()
-			ref, ok := container.Parse(path)
+			ref, ok := runtimes.Parse(path)
 			if !ok {
 				t.Fatalf("%s is no container's", path)
 			}
@@ -244,8 +244,8 @@ func TestNamesComeAtOnceAndStay(t *testing.T) {
 	until(t, "7", field(t, "brief", ".status.containerStatuses[0].state.terminated.exitCode"))
 	kubectl(t, "delete", "pod", "brief", "--grace-period=1")
 	for id, was := range ids {
-		i := agrees(t, r, id, "removed", func(i container.Info) bool { return i.Removed })
-		if i.Pod != "brief" || i.State != container.StateExited || !was.Sandbox && (i.ExitCode != 7 || i.FinishedAt.IsZero()) {
+		i := agrees(t, r, id, "removed", func(i runtimes.Info) bool { return i.Removed })
+		if i.Pod != "brief" || i.State != runtimes.StateExited || !was.Sandbox && (i.ExitCode != 7 || i.FinishedAt.IsZero()) {
 			t.Errorf("remembered: %+v", i)
 		}
 		r.Forget(id)
@@ -268,7 +268,7 @@ func TestNamesOverARestartOfTheRuntime(t *testing.T) {
 	until(t, "true", field(t, "stays", ".status.containerStatuses[0].ready"))
 	r, said := registry(t)
 	_, id, _ := strings.Cut(field(t, "stays", ".status.containerStatuses[0].containerID")(), "://")
-	agrees(t, r, id, "running", func(i container.Info) bool { return i.State == container.StateRunning && i.PID > 0 })
+	agrees(t, r, id, "running", func(i runtimes.Info) bool { return i.State == runtimes.StateRunning && i.PID > 0 })
 	pid, err := os.ReadFile(filepath.Join(os.Getenv("CLUSTER_RUN"), "containerd.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -276,12 +276,12 @@ func TestNamesOverARestartOfTheRuntime(t *testing.T) {
 	if out, err := exec.Command("kill", "-9", strings.TrimSpace(string(pid))).CombinedOutput(); err != nil {
 		t.Fatalf("kill containerd: %v: %s", err, out)
 	}
-	r.Need(container.Ref{ID: strings.Repeat("0", 64)}) // which nobody knows
+	r.Need(runtimes.Ref{ID: strings.Repeat("0", 64)}) // which nobody knows
 	pod(t, "comes", `args: ["serve"]`)
 	until(t, "true", field(t, "comes", ".status.containerStatuses[0].ready"))
 	_, fresh, _ := strings.Cut(field(t, "comes", ".status.containerStatuses[0].containerID")(), "://")
-	agrees(t, r, fresh, "running", func(i container.Info) bool { return i.Pod == "comes" && i.State == container.StateRunning })
-	if i, ok := r.Get(id); !ok || i.Removed || i.State != container.StateRunning || i.Pod != "stays" {
+	agrees(t, r, fresh, "running", func(i runtimes.Info) bool { return i.Pod == "comes" && i.State == runtimes.StateRunning })
+	if i, ok := r.Get(id); !ok || i.Removed || i.State != runtimes.StateRunning || i.Pod != "stays" {
 		t.Errorf("what ran over the restart: %+v", i)
 	}
 	if n := strings.Count(said(), "\n"); n != 3 {
