@@ -62,6 +62,11 @@ func (s *settings) followLogs(ctx context.Context, paths []string, format, posit
 		say("%v", err)
 		return checkFailed
 	}
+	for _, path := range paths {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			say("%s does not exist yet; it is waited for", path)
+		}
+	}
 	if err := w.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		say("%v", err)
 		failed[""] = true

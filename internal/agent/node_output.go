@@ -213,9 +213,7 @@ func (l *logs) settle(subject uint32) {
 	for time.Now().Before(until) && quiet < settleQuiet {
 		at := make(chan int64, 1)
 		if !l.ask(func() {
-			l.w.Now(c.path)
-			for l.w.Poll(time.Now()) {
-			}
+			l.w.Look(c.path, time.Now())
 			at <- c.taken()
 		}) {
 			return

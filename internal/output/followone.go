@@ -1,6 +1,9 @@
 package output
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Follow begins with one more log, which need not exist yet. It goes on where a kept position says; where there is
 // none, at the end of what there is if atEnd is set, else at its beginning. The log stays until Leave, also while it is gone.
@@ -26,10 +29,21 @@ func (w *Follower) Known(path string) bool {
 	return known || w.byPath[path] != nil
 }
 
-// Now has a log looked at when Poll is called next.
-func (w *Follower) Now(path string) {
-	if l := w.byPath[path]; l != nil {
-		l.due = w.now
+// Look hands on what there is of one log now, due or not, up to 64 MiB of it.
+func (w *Follower) Look(path string, now time.Time) {
+	l := w.byPath[path]
+	if l == nil {
+		return
+	}
+	w.now = now
+	for range leaveMost {
+		more := w.look(l)
+		if w.handed > saveBytes {
+			w.saveSome()
+		}
+		if !more {
+			break
+		}
 	}
 }
 

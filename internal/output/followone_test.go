@@ -66,15 +66,14 @@ func TestFollowLater(t *testing.T) {
 	}
 }
 
-// Now looks at once.
-func TestFollowNow(t *testing.T) {
+// Look looks at once.
+func TestFollowLook(t *testing.T) {
 	l := newLab(t, nil)
 	l.write(l.log, lines(0, 1))
 	l.poll()
 	l.write(l.log, lines(1, 2))
 	l.pollOnce()
 	l.want(lines(0, 1))
-	l.Now(l.log)
-	l.pollOnce()
+	l.Look(l.log, l.clock)
 	l.want(lines(0, 2))
 }
