@@ -69,7 +69,6 @@ type node struct {
 	places      map[string]*subject // by container id or cgroup: the newest life
 	pids        map[int32]*subject
 	last        uint32 // number that was given last
-	finder      finder
 	steps       *ladder.Ladder
 	lookFailed  string
 	awaited     map[*subject]time.Time // ended on purpose, until it is known whether they were started again
@@ -81,7 +80,6 @@ type node struct {
 	pinnedLines int
 	mappingsMax int64  // vm.max_map_count, 0: not read yet
 	hostNet     uint64 // inode of the machine's network namespace
-	polls       bool   // containers are looked for in /proc
 	pending     int    // deaths on their way to the judges
 	stopping    bool
 	figures     figures
@@ -215,8 +213,6 @@ const callSource = "probe/syscall"
 func (n *node) own(ctx context.Context, reading <-chan error) error {
 	sweep := time.NewTicker(max(n.cfg.Sweep, 100*time.Millisecond))
 	defer sweep.Stop()
-	find := time.NewTicker(findEvery)
-	defer find.Stop()
 	ended, late := ctx.Done(), (<-chan time.Time)(nil)
 	var changed <-chan struct{}
 	if n.names != nil {
@@ -244,10 +240,6 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 			}
 		case <-changed:
 			n.named()
-		case <-find.C:
-			if n.polls {
-				n.find(false)
-			}
 		case <-sweep.C:
 			n.sweep()
 		}
@@ -316,9 +308,7 @@ func (n *node) signalled(s *subject, o *evidence.Observation, d *evidence.Signal
 // adopted goes on when the containers that ran before were taken up.
 func (n *node) adopted(err error) {
 	if err != nil {
-		n.log.Debug("looks for containers in /proc", "why", err)
-		n.polls = true
-		n.find(true)
+		n.log.Error("containers that ran before are not watched", "error", err)
 	}
 	n.after(fillAfter, n.unpinned)
 }
