@@ -24,9 +24,11 @@ type surroundings struct {
 }
 
 const (
-	machineKept   = 8               // observations of the machine that cases get
-	aroundEvery   = 5 * time.Second // of each cgroup and namespace
-	machineEvery  = 5 * time.Second
+	machineKept   = 8                // observations of the machine that cases get
+	aroundEvery   = 30 * time.Second // of each cgroup and namespace
+	nearEvery     = 2 * time.Second  // of a cgroup that is near to a limit
+	machineEvery  = 10 * time.Second
+	nodeSockets   = 30 * time.Second // of the sockets of all
 	maxSharedNets = 1024
 )
 
@@ -106,6 +108,7 @@ func (n *node) tellGroup(s *subject, all bool) {
 	if d.Version == 0 && d.PidsMax == 0 {
 		return // gone
 	}
+	s.near = d.Max > 0 && d.Held*4 >= d.Max*3 || d.PidsMax > 0 && d.Pids*4 >= d.PidsMax*3
 	o := now(evidence.SourceSample, s.main, d)
 	s.outlook.add(o.BootNanos, d, func(e forecast.Event) { n.warn(s, &s.warned, s.main, "", &e) })
 	if h, ok := s.outlook.headroom(); ok {
@@ -151,8 +154,9 @@ func (n *node) ownNet() uint64 {
 func (n *node) lookAround() {
 	a := &n.around
 	at := time.Now()
-	turns := max(int(aroundEvery/max(n.cfg.Sweep, 100*time.Millisecond)), 1)
-	a.turn = (a.turn + 1) % turns
+	every := max(n.cfg.Sweep, 100*time.Millisecond)
+	turns, near := max(int(aroundEvery/every), 1), max(int(nearEvery/every), 1)
+	a.turn++
 	a.kills = a.groups.NodeKills()
 	for _, s := range n.subjects {
 		if s.exit != nil || s.sandbox || s.main == 0 {
@@ -163,16 +167,19 @@ func (n *node) lookAround() {
 			n.place(s)
 			continue
 		}
-		if int(s.id)%turns == a.turn {
+		switch {
+		case int(s.id)%turns == a.turn%turns:
 			n.tellGroup(s, false)
 			n.tellNetwork(s, false)
+		case s.near && (int(s.id)+a.turn)%near == 0:
+			n.tellGroup(s, false)
 		}
 	}
 	if at.Sub(a.read) >= machineEvery {
 		a.read = at
 		n.tellMachine(false)
 	}
-	if at.Sub(a.sockets) >= max(socketsEvery(a.took), 5*time.Second) {
+	if at.Sub(a.sockets) >= max(socketsEvery(a.took), nodeSockets) {
 		var err error
 		took := threadTime(func() { err = n.set.Sockets(func(o *evidence.Observation) { n.batch = append(n.batch, o) }) })
 		for _, o := range n.batch {

@@ -49,6 +49,7 @@ type subject struct {
 	outlook groupOutlook
 	warned  map[string]string // cases of warnings of its cgroup that hold, by limit
 	net     *sharedNet
+	near    bool // its cgroup is near to a limit
 	placed  bool // its surroundings were looked for
 	sought  bool // its log was looked for again
 	netBase evidence.NetworkCounts
