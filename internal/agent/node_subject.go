@@ -33,8 +33,9 @@ type subject struct {
 	unnamed  func()         // goes on with a death that waits for its name; nil: none does
 	sandbox  bool           // it holds a pod's namespaces, and is nobody's program
 
-	main    int32 // process, 0: not known
-	told    int32 // the kernel's word for it, 0: none; its program is still to be seen
+	main    int32     // process, 0: not known
+	told    int32     // the kernel's word for it, 0: none; its program is still to be seen
+	began   time.Time // when it executed the container's program, zero: not known
 	command []string
 	procs   map[int32]*member
 	rec     *recorder.Recorder
@@ -162,6 +163,7 @@ func (n *node) executed(s *subject, o *evidence.Observation, d *evidence.Exec) {
 	default:
 		if m.args = d.Args; o.PID == s.told || n.outside(s, parentOf(o.PID)) {
 			n.lead(s, o.PID, d.Args)
+			s.began = o.Time()
 		}
 	}
 }
@@ -330,11 +332,8 @@ func (s *subject) callCoverage(v *evidence.Coverage, now time.Time) {
 	case !l.to.IsZero():
 		v.From, v.To = l.from.UTC(), l.to.UTC()
 		v.Partial = fmt.Sprintf("looked at from %s to %s alone: %s", v.From.Format("15:04:05"), v.To.Format("15:04:05 MST"), l.why)
-	case s.found != "" || l.from.Sub(s.since) > lookedAtOnce:
+	case s.found != "" || s.began.IsZero() || !l.from.Before(s.began):
 		v.From = l.from.UTC()
 		v.Partial = fmt.Sprintf("looked at from %s on: %s", v.From.Format("15:04:05 MST"), l.why)
 	}
 }
-
-// lookedAtOnce is how soon after a container's start a closer look covers all of its life: its program is executed later.
-const lookedAtOnce = time.Millisecond
