@@ -12,6 +12,12 @@ const foundWords = "it ran before descry watched it"
 // contained takes what the kernel says of a container.
 func (n *node) contained(o *evidence.Observation, d *evidence.Container) {
 	s := n.subjects[o.Subject]
+	if s != nil && s.earlier && d.Cgroup != "" && d.Cgroup != s.cgroup {
+		n.log.Warn("the probes of the agent before were not taken over: containers are found anew", "was", s.cgroup, "is", d.Cgroup)
+		delete(n.subjects, s.id) // its number is another's now
+		s.rec.Close()
+		s = nil
+	}
 	if s == nil {
 		switch d.Action {
 		case evidence.ContainerStarted, evidence.ContainerFound:
@@ -31,8 +37,6 @@ func (n *node) contained(o *evidence.Observation, d *evidence.Container) {
 			s.since = o.Time()
 			n.foreshadow(s)
 		}
-	} else if s.earlier && d.Cgroup != "" && d.Cgroup != s.cgroup { // numbers are given anew
-		n.log.Warn("a container's number stands for another one now", "was", s.cgroup, "is", d.Cgroup)
 	}
 	s.rec.Record(o)
 	switch d.Action {

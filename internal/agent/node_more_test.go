@@ -19,6 +19,7 @@ import (
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/forecast"
+	"github.com/descry-dev/descry/internal/probe"
 )
 
 // copyAs is the test binary under another name.
@@ -303,5 +304,88 @@ func TestNodeWarning(t *testing.T) {
 	m.withdraw(c.ID, time.Now())
 	if c := n.of(b)[0]; c.WithdrawnAt.IsZero() {
 		t.Error("the warning is not withdrawn")
+	}
+}
+
+// A container that died is looked at closer in its next life, and its case then knows the failed call; why it was
+// looked at stands in it.
+func TestNodeLadder(t *testing.T) {
+	n := newTestNode(t)
+	if set, err := probe.Open(probe.Config{Node: &probe.Node{Scope: n.scope}}); err != nil || set.Look(0, false) != nil {
+		t.Skip("these probes look closer at no container")
+	} else {
+		set.Close()
+	}
+	n.start()
+	first := n.box(testPod, 1, "fds:64").watched()
+	first.die()
+	first.wait()
+	n.until("the first case", func() bool { return len(n.of(first)) == 1 })
+	if c := n.of(first)[0]; c.Covered(callSource) {
+		t.Errorf("system calls were watched: %+v", c.Coverage)
+	}
+	second := n.box(testPod, 2, "fds:64").watched()
+	n.until("it is looked at closer", func() bool {
+		st, err := AskNode(n.cfg.State)
+		return err == nil && len(st.Subjects) == 1 && st.Subjects[0].Step == 1
+	})
+	second.die()
+	second.wait()
+	n.until("the second case", func() bool { return len(n.of(second)) == 1 })
+	n.stop()
+	c := n.of(second)[0]
+	if len(c.Findings) == 0 || c.Findings[0].Cause != "fd-limit" {
+		t.Errorf("%+v", c.Findings)
+	}
+	var step *evidence.Step
+	for _, o := range c.Timeline {
+		if d, ok := o.Detail.(*evidence.Step); ok && step == nil {
+			step = d
+		}
+	}
+	if step == nil || step.Step != 1 || step.Error != "" || step.Why == "" {
+		t.Errorf("%+v", step)
+	}
+	if c.Counters[evidence.CountFDRefused] == 0 {
+		t.Errorf("%v", c.Counters)
+	}
+	for _, r := range c.RuledOut {
+		if r.Cause == "system-fd-limit" || r.Cause == "disk-full" { // it had run for a while before it was looked at
+			t.Errorf("ruled out what was not watched throughout: %+v", r)
+		}
+	}
+}
+
+// What dies while no agent runs is read from the pinned probes by the next one, whole.
+func TestNodePins(t *testing.T) {
+	n := newTestNode(t)
+	if set, err := probe.Open(probe.Config{Node: &probe.Node{Scope: n.scope}}); err != nil || set.Look(0, false) != nil {
+		t.Skip("these probes look closer at no container")
+	} else {
+		set.Close()
+	}
+	bpf := t.TempDir()
+	if err := unix.Mount("bpf", bpf, "bpf", 0, ""); err != nil {
+		t.Skipf("no bpffs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(bpf, unix.MNT_DETACH) })
+	n.cfg.Pins = filepath.Join(bpf, "descry")
+	n.start()
+	b := n.box(testPod, 1, "signal:11").watched()
+	n.kill()
+	b.die()
+	b.wait()
+	n.start()
+	n.until("the case of the one that died meanwhile", func() bool { return len(n.of(b)) == 1 })
+	c := n.of(b)[0]
+	if c.Death.Signal != evidence.SIGSEGV || c.Death.Unseen || c.Death.PID != int32(b.cmd.Process.Pid) || c.Subject.PodUID != testPod || len(c.RuledOut) > 0 {
+		t.Errorf("%+v %+v %+v", c.Death, c.Subject, c.RuledOut)
+	}
+	n.stop()
+	if said, err := UninstallNode(n.cfg.State, n.cfg.Pins, n.cfg.Cases); err != nil || len(said) < 3 {
+		t.Errorf("%q, %v", said, err)
+	}
+	if left, err := os.ReadDir(n.cfg.Pins); err == nil && len(left) > 0 {
+		t.Errorf("%d pins are left", len(left))
 	}
 }

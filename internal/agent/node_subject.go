@@ -291,9 +291,6 @@ func (n *node) words(s *subject) evidence.Subject {
 	return w
 }
 
-// subjectsCounted says that the probes count by subject; else no count of theirs rules anything out.
-const subjectsCounted = false
-
 // coverage says what watched a subject, and from when on.
 func (n *node) coverage(s *subject) []evidence.Coverage {
 	var out []evidence.Coverage
@@ -303,7 +300,7 @@ func (n *node) coverage(s *subject) []evidence.Coverage {
 		v := evidence.Coverage{Source: st.Name, By: st.By, Missing: st.Missing, Lost: lost[st.Name]}
 		if st.Missing == "" {
 			v.From, v.To, v.Partial = s.since.UTC(), now, s.found
-			if !subjectsCounted && v.Partial == "" {
+			if !n.counted && v.Partial == "" {
 				v.Partial = "what is counted is not told apart by container"
 			}
 		}
