@@ -51,8 +51,8 @@ const (
 	imageServers = "local.test/servers:1"
 )
 
-// container is one of a pod's spec; more are further fields.
-func container(name, image, more string, command ...string) string {
+// runs is a container, one of a pod's spec; more are further fields.
+func runs(name, image, more string, command ...string) string {
 	b, _ := json.Marshal(command)
 	if more != "" {
 		more = ", " + more
