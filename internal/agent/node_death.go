@@ -17,7 +17,7 @@ const (
 	nodeFlush   = time.Second            // how long the kernel's last events are waited for
 	forgetAfter = 30 * time.Second       // how long the dead are remembered, at the least
 	nameTime    = 50 * time.Millisecond  // how long a death waits for the name of a container that lived shorter than the runtime took to tell
-	podNameTime = 5 * time.Second        // likewise, of a container of a pod: its name will come, however busy the runtime is
+	podNameTime = 20 * time.Second       // likewise, of a container of a pod: its name will come, however busy the runtime is
 )
 
 // job is a case to be made, outside of the owner.

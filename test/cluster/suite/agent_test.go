@@ -164,7 +164,8 @@ func (a *agent) list() []*evidence.Case {
 				a.t.Errorf("a listed case cannot be read: %v", err)
 				continue
 			}
-			c.Timeline, c.FDTable = nil, nil
+			c.FDTable = nil
+			c.Timeline = slices.DeleteFunc(c.Timeline, func(o evidence.Observation) bool { _, ok := o.Detail.(*evidence.Step); return !ok })
 			a.read[e.ID] = c
 		}
 		out = append(out, c)

@@ -164,7 +164,7 @@ func (d *death) check(c *evidence.Case) []string {
 	case c.Kind != kind:
 		return []string{fmt.Sprintf("the kind is %s, not %s\n    %s", c.Kind, kind, show(c))}
 	}
-	first := restarts(c) == 0
+	first := restarts(c) == 0 || !closer(c)
 	switch {
 	case slices.Contains(d.causes, cause):
 		if !first && sure.Rank() < d.sure.Rank() {
@@ -174,6 +174,16 @@ func (d *death) check(c *evidence.Case) []string {
 		return []string{fmt.Sprintf("the cause is %s, not %s\n    %s", cause, strings.Join(d.causes, " or "), show(c))}
 	}
 	return nil
+}
+
+// closer says whether that life was looked at closer: a bound holds how many are at once.
+func closer(c *evidence.Case) bool {
+	on := false
+	for _, o := range c.Timeline {
+		l := o.Detail.(*evidence.Step)
+		on = l.Step == 1 && l.Error == ""
+	}
+	return on
 }
 
 // missing says of which containers cases are still missing: n deaths of each, one of those that die once.
