@@ -185,6 +185,9 @@ func TestDeployed(t *testing.T) {
 func TestDeployedUpgradeAndUninstall(t *testing.T) {
 	install(t)
 	before := ofAgent(t, ".metadata.name")()
+	if pins, _ := filepath.Glob(bpffs + "/descry*/*"); pins == nil {
+		t.Error("nothing is pinned")
+	}
 	kubectl(t, "-n", deployNS, "rollout", "restart", "ds/descry")
 	pod(t, "mayfly", `args: ["crash", "5", "gone"]`, "  restartPolicy: Never")
 	kubectl(t, "-n", deployNS, "rollout", "status", "ds/descry", "--timeout=55s")
@@ -203,9 +206,10 @@ func TestDeployedUpgradeAndUninstall(t *testing.T) {
 	kubectl(t, "-n", deployNS, "rollout", "status", "ds/descry", "--timeout=55s")
 	until(t, "done True", ofAgent(t, `.spec.containers[0].name} {.items[*].status.conditions[?(@.type=="Ready")].status`))
 	until(t, "none", func() string {
-		if left, _ := os.ReadDir(bpffs); len(left) > 0 {
-			return "left: " + left[0].Name()
+		left, _ := filepath.Glob(bpffs + "/descry*/*")
+		if left == nil {
+			return "none"
 		}
-		return "none"
+		return "left: " + left[0]
 	})
 }
