@@ -600,6 +600,52 @@ func TestStandalone(t *testing.T) {
 	}
 }
 
+// Of a node, a sweep tells what has changed, and of who has not changed nothing.
+func TestSweepTellsChanges(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	w.need("probe/sweep")
+	path := g.mkdir("docker/" + newID())
+	k := g.sh(path, "read more; exec 6</dev/null; read more")
+	k.run()
+	open := func() (n int64, told bool) {
+		must(w.Sweep(func(o *evidence.Observation) {
+			if int(o.PID) == k.pid {
+				n, told = o.Detail.(*evidence.Process).Open, true
+			}
+		}))
+		return n, told
+	}
+	until := time.Now().Add(patience)
+	wait := func(want int64) {
+		t.Helper()
+		for last := int64(0); last != want; {
+			if time.Now().After(until) {
+				t.Fatalf("%d descriptors, want %d", last, want)
+			}
+			if n, told := open(); told {
+				last = n
+			}
+		}
+	}
+	n, silent := int64(0), 0
+	for silent < 3 { // the pages that it touches at first count as changes
+		if time.Now().After(until) {
+			t.Fatal("told again and again of what has not changed")
+		}
+		now, told := open()
+		if silent++; told {
+			n, silent = now, 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n == 0 {
+		t.Fatal("never told of")
+	}
+	k.run()
+	wait(n + 1)
+}
+
 func (w *watch) exitsOf(pid int) int {
 	return len(w.all(func(o *evidence.Observation) bool { return int(o.PID) == pid && o.Kind() == evidence.KindExit }))
 }

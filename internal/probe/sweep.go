@@ -57,6 +57,8 @@ type sweeper struct {
 	blocked map[int32]blockedSince // by thread
 	stdio   map[int32][3]standard  // by process, as of the last sweep
 	swept   uint64                 // sweeps so far
+	held    map[int32]bool         // processes of which a thread waits in a write
+	told    map[int32]toldProcess  // of a node: what was handed on last
 }
 
 type blockedSince struct {
@@ -115,8 +117,9 @@ func eachRow(b []byte, visit func(typ uint32, row []byte)) {
 	}
 }
 
-// Sweep hands on one evidence.Process observation for each process of the tree, as it is now. It
-// wraps ErrNotSupported where the kernel has no task iterator.
+// Sweep hands on one evidence.Process observation for each process of the tree, as it is now. Of a node,
+// a process of which nothing has changed is told of every ten seconds only; memory counts as changed by a
+// thirty-second. It wraps ErrNotSupported where the kernel has no task iterator.
 func (s *Set) Sweep(handle func(*evidence.Observation)) error {
 	w := &s.sweep
 	w.mu.Lock()
@@ -131,15 +134,25 @@ func (s *Set) Sweep(handle func(*evidence.Observation)) error {
 	now := s.bootNow()
 	if w.index == nil {
 		w.index, w.blocked, w.stdio = map[int32]int{}, map[int32]blockedSince{}, map[int32][3]standard{}
+		w.held, w.told = map[int32]bool{}, map[int32]toldProcess{}
 	}
 	clear(w.index)
 	w.swept++
 	var made []*evidence.Observation
+	clear(w.held)
+	eachRow(rows, func(typ uint32, row []byte) {
+		if typ == rowBlocked && len(row) >= 20 {
+			w.held[int32(le.Uint32(row[8:]))] = true
+		}
+	})
 	eachRow(rows, func(typ uint32, row []byte) {
 		if typ != rowProcess || len(row) < processRow {
 			return
 		}
 		pid := int32(le.Uint32(row[8:]))
+		if s.env.node != nil && w.unchanged(pid, row, now) {
+			return
+		}
 		if _, twice := w.index[pid]; twice {
 			return
 		}
@@ -170,8 +183,13 @@ func (s *Set) Sweep(handle func(*evidence.Observation)) error {
 		}
 	}
 	for pid := range w.stdio {
-		if _, ok := w.index[pid]; !ok {
+		if _, ok := w.index[pid]; !ok && w.told[pid].swept != w.swept {
 			delete(w.stdio, pid)
+		}
+	}
+	for pid, t := range w.told {
+		if t.swept != w.swept {
+			delete(w.told, pid)
 		}
 	}
 	for _, o := range made {
