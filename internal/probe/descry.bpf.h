@@ -21,6 +21,7 @@
 #define PROC_OUTSIDE 64  /* of a node: it came into its container from outside, no process there has made it */
 #define PROC_LAUNCH 128  /* of a node: it came from outside and has run no program there yet, nor did who made it */
 #define PROC_ADOPTED 512 /* of a node: Set.Adopt has found it, and does not yet know where it came from */
+#define PROC_IO 1024     /* of a node: a sweep has looked at its standard descriptors */
 #define PROC_LOOKED 256  /* of a node: its system calls are looked at, see Set.Look */
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */

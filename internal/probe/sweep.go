@@ -209,6 +209,18 @@ func (s *Set) process(pid int32, row []byte, now int64) *evidence.Observation {
 		Threads: int64(le.Uint32(row[12:])), StartNanos: int64(le.Uint64(row[processStart:])),
 		Parent: int32(le.Uint32(row[processStart+12:])), Outside: le.Uint32(row[processStart+16:]) != 0,
 	}
+	if le.Uint32(row[processStart+20:]) != 0 {
+		s.standardOf(pid, row, d)
+	}
+	d.Mappings = int64(n(6))
+	return &evidence.Observation{
+		BootNanos: now, WallNanos: now + s.wall.Load(), Source: evidence.SourceSample,
+		PID: pid, Comm: cString(row[processComm : processComm+16]), Subject: le.Uint32(row[processStart+8:]), Detail: d,
+	}
+}
+
+// standardOf takes what descriptors 0 to 2 are now, where that is new, and how full the output's pipes are.
+func (s *Set) standardOf(pid int32, row []byte, d *evidence.Process) {
 	var std [3]standard
 	for fd := range std {
 		b := row[processIO+fd*ioSize:]
@@ -220,11 +232,6 @@ func (s *Set) process(pid int32, row []byte, now int64) *evidence.Observation {
 	if was, ok := s.sweep.stdio[pid]; !ok || was != std {
 		s.sweep.stdio[pid] = std
 		d.Stdio = s.standards(pid, std)
-	}
-	d.Mappings = int64(n(6))
-	return &evidence.Observation{
-		BootNanos: now, WallNanos: now + s.wall.Load(), Source: evidence.SourceSample,
-		PID: pid, Comm: cString(row[processComm : processComm+16]), Subject: le.Uint32(row[processStart+8:]), Detail: d,
 	}
 }
 
