@@ -43,9 +43,9 @@ type env struct {
 }
 
 // readAhead begins to read the objects, which takes as long as reading the kernel's types.
-func (e *env) readAhead() {
+func (e *env) readAhead(probes []*Probe) {
 	e.read = map[*object]func() (*ebpf.CollectionSpec, error){}
-	for _, p := range All {
+	for _, p := range probes {
 		for i := range p.Ways {
 			if o := p.Ways[i].Object; e.read[o] == nil {
 				e.read[o] = sync.OnceValues(o.spec)

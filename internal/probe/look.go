@@ -120,6 +120,12 @@ func (s *Set) Look(subject uint32, closer bool) error {
 	if _, on := l.on[subject]; on {
 		return nil
 	}
+	for _, n := range l.left {
+		if _, err := s.flagAll(n, 0); err != nil {
+			return fmt.Errorf("look no closer at subject %d: %w", n, err)
+		}
+	}
+	l.left = nil
 	if len(l.on) == 0 {
 		// What is left of before is of threads that may have ended unseen.
 		for _, name := range []string{"threads", "stdio"} {

@@ -212,6 +212,31 @@ func actionsOf(all []*evidence.Observation) (out []string) {
 	return out
 }
 
+// What the maps of a node take, empty and with what is bounded by it.
+func TestMapMemory(t *testing.T) {
+	g := newGrounds(t, "")
+	w := openNode(t, g, Node{})
+	var all uint64
+	for name, m := range w.env.maps {
+		info, err := m.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, ok := info.Memlock()
+		if !ok {
+			t.Skip("needs a kernel that tells what a map takes")
+		}
+		all += n
+		if n > 1<<20 {
+			t.Logf("%s: %d KiB, at most %d entries of %d bytes", name, n>>10, m.MaxEntries(), m.KeySize()+m.ValueSize())
+		}
+	}
+	t.Logf("all: %d KiB", all>>10)
+	if all > 40<<20 {
+		t.Errorf("the maps take %d MiB", all>>20)
+	}
+}
+
 // Each layout: what is watched is the same.
 var layouts = map[string][]string{
 	"v2":     {""},
@@ -247,6 +272,11 @@ func TestContainers(t *testing.T) {
 			k := g.sh(path, "/bin/true; (exit 3); exec /bin/sh -c 'exit 7'")
 			outside := g.shell("/bin/true")
 			outside.run()
+			for _, st := range w.Status() {
+				if without := name == "v1"; st.Name == "probe/drop" && (st.Missing != "") != without {
+					t.Errorf("while a container runs: %+v", st)
+				}
+			}
 			k.run()
 			if st := k.end(); st.ExitStatus() != 7 {
 				t.Fatalf("ended with %v", st)

@@ -154,7 +154,7 @@ func (s *Set) prepare(cfg Config) (err error) {
 	if err := e.lacks("ringbuf"); err != nil {
 		return err
 	}
-	e.readAhead()
+	e.readAhead(s.probes)
 	if _, err := e.cache.Kernel(); err != nil {
 		return btfMissing(err)
 	}

@@ -16,7 +16,33 @@ func (s *Set) Status() []Status {
 	<-s.later
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Status(nil), s.status...)
+	out := append([]Status(nil), s.status...)
+	if s.env.node != nil && s.withoutUnified() {
+		for i := range out {
+			if s.leafed[out[i].Name] != nil && out[i].Missing == "" {
+				out[i].By, out[i].Missing = "", "the containers that run have cgroups of version 1 alone, and a packet tells version 2 only"
+			}
+		}
+	}
+	return out
+}
+
+// withoutUnified says that containers run, and none has a cgroup of version 2.
+func (s *Set) withoutUnified() bool {
+	m := s.env.maps["subjects"]
+	if m == nil {
+		return false
+	}
+	var number uint32
+	var is subjectIs
+	some := false
+	for it := m.Iterate(); it.Next(&number, &is); {
+		if is.Procs > 0 && is.Unified != 0 {
+			return false
+		}
+		some = some || is.Procs > 0
+	}
+	return some
 }
 
 // Read gives how many observations came out of the ring of events, by the name of the probe. What was only
