@@ -14,6 +14,7 @@ import (
 
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/ladder"
 	"github.com/descry-dev/descry/internal/recorder"
 	"github.com/descry-dev/descry/internal/sample"
 )
@@ -75,6 +76,7 @@ type member struct {
 	at       int64            // boot time of that
 	last     evidence.Process // as swept last
 	look     outlook
+	rise     ladder.Rise       // of its descriptors
 	warned   map[string]string // cases of warnings that hold, by limit
 }
 

@@ -25,6 +25,9 @@ func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
 		s.rec.Record(o)
 	}
 	n.forecast(s, m, o, p)
+	if sign, why, ok := m.rise.Add(o.BootNanos, p.Open, p.SoftLimit); ok {
+		n.see(s, sign, "descriptors: "+why)
+	}
 	if p.Highest >= manyDescriptors && p.Highest < muchBeyond && p.SoftLimit > forecast.FDSetSize {
 		// Whether it uses select() nobody can tell before. The ladder sees to it that this ends.
 		n.see(s, ladder.NearLimit, "it has a descriptor of 900 or more: select() overflows at 1024")
