@@ -69,6 +69,9 @@ On a terminal the table is drawn anew until ^C; elsewhere, and with -n, it is pr
 				}
 				w, color, width := s.terminal(os.Stdout, s.stdout)
 				rows := 0
+				if !live {
+					width = 0 // whoever reads it cuts it
+				}
 				if live && rounds <= 0 {
 					fmt.Fprint(w, "\x1b[H\x1b[2J")
 					if _, height, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
@@ -100,7 +103,11 @@ func drawTop(w io.Writer, st *agent.NodeStatus, color bool, width, rows int) err
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d subjects, %d processes, %d looked at closer; swept in %s\n\n", report.Safe(st.Node), len(st.Subjects), processes, st.Closer,
 		time.Duration(st.SweepNanos).Round(10*time.Microsecond))
-	head := fmt.Sprintf("%-40s "+form, "SUBJECT", "PID", "PROCS", "FDS", "FULL IN", "MEMORY", "LOOK")
+	longest := len("SUBJECT")
+	for i := range st.Subjects {
+		longest = max(longest, min(40, len([]rune(report.Safe(st.Subjects[i].Title())))))
+	}
+	head := fmt.Sprintf("%-*s "+form, longest, "SUBJECT", "PID", "PROCS", "FDS", "FULL IN", "MEMORY", "LOOK")
 	if color {
 		head = "\x1b[1m" + head + "\x1b[0m"
 	}
@@ -128,7 +135,7 @@ func drawTop(w io.Writer, st *agent.NodeStatus, color bool, width, rows int) err
 		if len(name) > 40 {
 			name = append([]rune{'…'}, name[len(name)-39:]...)
 		}
-		line := []rune(fmt.Sprintf("%-40s "+form, string(name), fmt.Sprint(s.PID), fmt.Sprint(s.Processes), fds, full, shortBytes(s.RSSBytes), look))
+		line := []rune(fmt.Sprintf("%-*s "+form, longest, string(name), fmt.Sprint(s.PID), fmt.Sprint(s.Processes), fds, full, shortBytes(s.RSSBytes), look))
 		if len(line) > width && width > 0 {
 			line = line[:width]
 		}
