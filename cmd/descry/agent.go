@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 
 // defaultState is where the agent keeps what must outlive it, unless --state says otherwise.
 const defaultState = "/var/lib/descry/agent"
+
+// maxCloser is beyond what a node has of containers that die or grow at once.
+const maxCloser = 1024
 
 func agentCommand(s *settings) *cobra.Command {
 	cfg := agent.NodeConfig{}
@@ -67,6 +71,7 @@ Each flag has a variable in the environment: --state is DESCRY_STATE, --scope DE
 	f.StringVar(&cfg.State, "state", env("STATE", defaultState), "`DIR` of what must outlive the agent")
 	f.StringVar(&cfg.Metrics, "metrics", env("METRICS", ":9477"), "`ADDRESS` to serve metrics for Prometheus at; empty: none")
 	f.BoolVar(&cfg.NoSyscalls, "no-syscalls", env("NO_SYSCALLS", "") != "", "never look at system calls, which may slow down the whole machine (descry doctor says whether)")
+	f.IntVar(&cfg.Closer, "closer", envNumber("CLOSER", 8), "look closer, at system calls too, at no more than this `NUMBER` of containers at once")
 	f.StringVar(&cfg.Pins, "pins", env("PINS", ""), "`DIR` in a bpffs where the probes go on while no agent runs; empty: they end with it")
 	f.DurationVar(&cfg.Sweep, "sweep", envDuration("SWEEP", time.Second), "`TIME` from one look at all processes to the next")
 	f.StringVar(&cfg.Cores, "cores", env("CORES_KEPT", ""), "receive the cores of containers' processes, and keep stacks, full or none of them (changes kernel.core_pattern meanwhile)")
@@ -111,11 +116,26 @@ func envDuration(name string, or time.Duration) time.Duration {
 	return d
 }
 
+// envNumber is likewise.
+func envNumber(name string, or int) int {
+	v := env(name, "")
+	if v == "" {
+		return or
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
 // checkNode says what is wrong with what the agent was asked to do.
 func checkNode(cfg *agent.NodeConfig) error {
 	switch {
 	case cfg.Sweep < 100*time.Millisecond || cfg.Sweep > time.Minute:
 		return errors.New("agent --sweep: it takes a time from 100ms to 1m")
+	case cfg.Closer < 1 || cfg.Closer > maxCloser:
+		return fmt.Errorf("agent --closer: it takes a number from 1 to %d (--no-syscalls looks at none)", maxCloser)
 	case cfg.Scope != "" && !strings.HasPrefix(cfg.Scope, "/"):
 		return fmt.Errorf("agent --scope %s: it takes the path of a cgroup, as in /proc/PID/cgroup, which begins with /", cfg.Scope)
 	case cfg.Scope == "/":

@@ -28,6 +28,7 @@ type NodeConfig struct {
 	Cases           string        // directory of the casebook
 	Metrics         string        // address to serve metrics at; "": none
 	NoSyscalls      bool          // never look at system calls
+	Closer          int           // subjects whose system calls are looked at, at once; 0: 8
 	Pins            string        // directory in a bpffs that probes outlive the agent in; "": they end with it
 	Sweep           time.Duration // from one sweep to the next
 	Cores           string        // what is kept of cores: "none", "stacks", "full"; "": they are not received
@@ -99,7 +100,7 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	n := &node{
 		cfg: cfg, log: cfg.Log, in: make(chan message, nodeQueue), done: make(chan struct{}), jobs: make(chan *job, nodeWaiting),
 		started: time.Now(), subjects: map[uint32]*subject{}, places: map[string]*subject{}, pids: map[int32]*subject{},
-		steps: ladder.New(ladder.Config{}), awaited: map[*subject]time.Time{}, podGone: map[string]bool{}, dying: map[dying]bool{},
+		steps: ladder.New(ladder.Config{Most: cfg.Closer}), awaited: map[*subject]time.Time{}, podGone: map[string]bool{}, dying: map[dying]bool{},
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)

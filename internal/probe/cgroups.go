@@ -22,12 +22,14 @@ type hierarchy struct {
 	number int    // as in /proc/PID/cgroup; 0: version 2
 	name   string // "memory", "name=systemd"; "" of version 2
 	dir    string
+	scoped bool // it has the cgroup below which is watched
 	whole  bool // the whole of it is mounted there: a container, or a node that is one, sees its own part
 }
 
 // findHierarchies lists those of the machine that can be seen from here, version 2 first, then those
-// that most probably have a cgroup for everything. Of each there is one, whole if that can be seen.
-func findHierarchies() ([]hierarchy, error) {
+// that most probably have a cgroup for everything. Of each there is one: where several parts of it can be
+// seen one that has the scope, and the whole rather than a part.
+func findHierarchies(scope string) ([]hierarchy, error) {
 	numbers, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, fmt.Errorf("list the hierarchies of cgroups: %w", err)
@@ -41,6 +43,7 @@ func findHierarchies() ([]hierarchy, error) {
 	for i := range all {
 		var st unix.Stat_t
 		all[i].whole = unix.Stat(all[i].dir, &st) == nil && st.Ino == 1
+		all[i].scoped = unix.Access(filepath.Join(all[i].dir, filepath.Clean("/"+scope)), unix.F_OK) == nil
 	}
 	order := []string{"", "name=systemd", "memory", "pids", "cpu"}
 	rank := func(h hierarchy) int {
@@ -51,7 +54,7 @@ func findHierarchies() ([]hierarchy, error) {
 		return i
 	}
 	slices.SortStableFunc(all, func(a, b hierarchy) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number), cmp.Compare(flag(b.whole), flag(a.whole)))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.number, b.number), cmp.Compare(flag(b.scoped), flag(a.scoped)), cmp.Compare(flag(b.whole), flag(a.whole)))
 	})
 	return slices.CompactFunc(all, func(a, b hierarchy) bool { return a.number == b.number }), nil
 }

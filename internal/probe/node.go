@@ -46,7 +46,7 @@ func nodeOf(n *Node) *nodeEnv {
 
 // find finds the cgroups that the configuration names.
 func (n *nodeEnv) find() (err error) {
-	if n.all, err = findHierarchies(); err != nil {
+	if n.all, err = findHierarchies(n.Scope); err != nil {
 		return err
 	}
 	scoped := n.Scope != "" && n.Scope != "/"

@@ -34,7 +34,7 @@ type grounds struct {
 // where this machine does not have one of them.
 func newGrounds(t *testing.T, names ...string) *grounds {
 	t.Helper()
-	all, err := findHierarchies()
+	all, err := findHierarchies("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func cpuNanos() int64 {
 func BenchmarkSweepNode(b *testing.B) {
 	for _, n := range []int{1000, 10000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			all, err := findHierarchies()
+			all, err := findHierarchies("")
 			must(err)
 			dir := filepath.Join(all[0].dir, "descry-bench-"+strconv.Itoa(os.Getpid()))
 			must(os.Mkdir(dir, 0o755))

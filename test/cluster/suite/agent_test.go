@@ -98,10 +98,14 @@ func (a *agent) start() { a.startAs(os.Getenv("CLUSTER_DESCRY")) }
 
 func (a *agent) startAs(binary string) {
 	a.t.Helper()
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*/kubepods")
+	for limit := time.Now().Add(time.Minute); len(groups) == 0 && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) { // the kubelet makes it
+		groups, _ = filepath.Glob("/sys/fs/cgroup/*/kubepods")
+	}
 	was := strings.Count(a.log.String(), "msg=watching")
 	args := append([]string{"agent", "--scope", "/kubepods", "--state", filepath.Join(a.dir, "state"), "--cases", a.cases(),
 		"--pins", filepath.Join(a.dir, "bpf", "descry"), "--metrics", "127.0.0.1:0", "--log-level", "debug",
-		"--runtime-endpoint", "/run/containerd/containerd.sock"}, a.flags...)
+		"--runtime-endpoint", "/run/containerd/containerd.sock", "--closer", "64"}, a.flags...)
 	a.cmd = exec.Command(binary, args...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

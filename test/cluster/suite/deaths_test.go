@@ -27,7 +27,7 @@ func TestPodsDie(t *testing.T) {
 		t.Errorf("no case after three minutes:\n%s", strings.Join(left, "\n"))
 	}
 	truth := statuses(t, "shop")
-	if left := a.await(30*time.Second, func() []string { return uncovered(a.list(), truth) }); left != nil {
+	if left := a.await(30*time.Second, func() []string { return a.uncovered(truth) }); left != nil {
 		t.Errorf("deaths without a case:\n%s", strings.Join(left, "\n"))
 	}
 	cases := a.list()

@@ -173,7 +173,7 @@ func TestRuntimeGone(t *testing.T) {
 		t.Errorf("at the end: %s", strings.Join(left, "\n"))
 	}
 	truth := statuses(t, "gone")
-	if left := a.await(30*time.Second, func() []string { return uncovered(a.list(), truth) }); left != nil {
+	if left := a.await(30*time.Second, func() []string { return a.uncovered(truth) }); left != nil {
 		t.Errorf("deaths without a case:\n%s", strings.Join(left, "\n"))
 	}
 	for _, w := range check("gone", list, a.list(), truth) {

@@ -228,22 +228,36 @@ func missing(list []workload, cases []*evidence.Case, n int) []string {
 func uncovered(cases []*evidence.Case, truth []status) []string {
 	have := deaths(cases)
 	ids := map[string]bool{}
+	counted := map[string]int{} // deaths that are counted on the case of another
 	for _, c := range cases {
 		ids[c.Subject.ContainerID] = true
+		if c.More != nil && c.Kind == evidence.CaseDeath {
+			counted[key(c.Subject.Pod, c.Subject.Container)] += int(c.More.Count)
+		}
 	}
 	var out []string
 	for _, s := range truth {
 		cs := have[key(s.pod, s.container)]
 		for id, exit := range s.exits {
-			if exit != 0 && !ids[id] {
+			if exit != 0 && !ids[id] && counted[key(s.pod, s.container)] == 0 {
 				out = append(out, fmt.Sprintf("%s: container %.12s ended with %d and has no case", key(s.pod, s.container), id, exit))
 			}
 		}
-		if len(cs) > 0 && len(cs) < s.deaths {
-			out = append(out, fmt.Sprintf("%s: %d deaths, %d cases", key(s.pod, s.container), s.deaths, len(cs)))
+		if n := len(cs) + counted[key(s.pod, s.container)]; len(cs) > 0 && n < s.deaths {
+			out = append(out, fmt.Sprintf("%s: %d deaths, %d in cases", key(s.pod, s.container), s.deaths, n))
 		}
 	}
 	return out
+}
+
+// uncovered is likewise, of the cases as they are now: deaths are counted on those that are there.
+func (a *agent) uncovered(truth []status) []string {
+	left := uncovered(a.list(), truth)
+	if left != nil {
+		clear(a.read)
+		left = uncovered(a.list(), truth)
+	}
+	return left
 }
 
 // restarts is how often the container was started again before.
