@@ -81,7 +81,7 @@ func program(what string) {
 		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 1024})
 		for {
 			if _, err := unix.Open("/dev/null", unix.O_RDONLY, 0); err != nil {
-				select {}
+				time.Sleep(time.Hour) // not select {}: Go ends a program that nothing can wake
 			}
 			time.Sleep(time.Second / time.Duration(n))
 		}
@@ -89,7 +89,7 @@ func program(what string) {
 		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("kill -%d $$", n))
 		cmd.Env = []string{}
 		cmd.Run()
-		select {}
+		time.Sleep(time.Hour) // not select {}: Go ends a program that nothing can wake
 	case "kill":
 		var pid, sig int
 		fmt.Sscanf(arg, "%d,%d", &pid, &sig)
@@ -98,7 +98,7 @@ func program(what string) {
 		}
 		os.Exit(0)
 	case "wait":
-		select {}
+		time.Sleep(time.Hour) // not select {}: Go ends a program that nothing can wake
 	}
 	panic("no such program: " + what)
 }

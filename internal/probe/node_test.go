@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -212,6 +213,11 @@ func actionsOf(all []*evidence.Observation) (out []string) {
 	return out
 }
 
+// but leaves out an action: whether a shell has executed its command before it is put into a cgroup is chance.
+func but(actions []string, action string) []string {
+	return slices.DeleteFunc(actions, func(a string) bool { return a == action })
+}
+
 // What the maps of a node take, empty and with what is bounded by it.
 func TestMapMemory(t *testing.T) {
 	g := newGrounds(t, "")
@@ -404,10 +410,10 @@ func TestMoves(t *testing.T) {
 	}
 	sa, sb := w.container(evidence.ContainerEmpty, a).Subject, w.container(evidence.ContainerEmpty, b).Subject
 	w.flushed()
-	if got := strings.Join(actionsOf(w.ofSubject(sa)), " "); got != "started joined left joined empty" {
+	if got := strings.Join(but(actionsOf(w.ofSubject(sa)), "main"), " "); got != "started joined left joined empty" {
 		t.Errorf("the first: %s", got)
 	}
-	if got := strings.Join(actionsOf(w.ofSubject(sb)), " "); got != "started joined left joined empty" {
+	if got := strings.Join(but(actionsOf(w.ofSubject(sb)), "main"), " "); got != "started joined left joined empty" {
 		t.Errorf("the second: %s", got)
 	}
 	for k, want := range map[*kid]uint32{ka: sa, kb: sb, mover: sb, exec: sa} {
