@@ -104,13 +104,17 @@ func (v *View) lostPackets() (worst *dropped, n int) {
 	return worst, n
 }
 
-// sampledDrops are the drops of the culprit's sockets that samples counted, where no probe watched them.
+// sampledDrops are the drops of the culprit's sockets that samples counted, and that no probe has told the reason of.
 func (v *View) sampledDrops() (out []dropped) {
+	told := map[uint64]int64{}
+	for _, d := range v.drops(func(d *evidence.Drop) bool { return !d.Sending }) {
+		told[d.Inode] += d.count
+	}
 	at := map[uint64]int{}
 	for i, s := range of[*evidence.Sockets](v) {
 		for k := range s.Sockets {
 			x := &s.Sockets[k]
-			if x.DropsGained <= 0 || x.Inode == 0 || x.Protocol == evidence.FDTCP || x.State == "LISTEN" {
+			if x.DropsGained <= 0 || x.Inode == 0 || x.Protocol == evidence.FDTCP || x.State == "LISTEN" || x.DropsGained <= told[x.Inode] {
 				continue
 			}
 			n, ok := at[x.Inode]

@@ -1,6 +1,11 @@
 package diagnose
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"github.com/descry-dev/descry/internal/evidence"
+)
 
 // TestBufferWords: what programs say of lost data and of waiting, and what only sounds so.
 func TestBufferWords(t *testing.T) {
@@ -73,5 +78,28 @@ func TestAddressesMeet(t *testing.T) {
 		if got := sameAddress(x.local, x.asked); got != x.want {
 			t.Errorf("a connection to %q reaches %q: %t", x.asked, x.local, got)
 		}
+	}
+}
+
+// What a sweep counts is not taken for a full buffer where the kernel has told why each packet was dropped.
+func TestDropsThatWereTold(t *testing.T) {
+	c := load(t, "testdata/socket-memory/positive-real-python-udp.json")
+	at := slices.IndexFunc(c.Timeline, func(o evidence.Observation) bool { return o.Kind() == evidence.KindExit })
+	seen := c.Timeline[at]
+	seen.BootNanos -= 57e6
+	seen.Source = evidence.SourceSample
+	seen.Detail = &evidence.Sockets{Telling: 1, Count: 1, Sockets: []evidence.Socket{{
+		FD: 3, Protocol: evidence.FDUDP, Local: "127.0.0.1:8125", Inode: 9644, RecvBuf: 212992, Drops: 50, DropsGained: 50, Signs: []string{"drops"},
+	}}}
+	c.Timeline = slices.Insert(c.Timeline, at, seen)
+	c.Findings = nil
+	Judge(c)
+	for _, f := range c.Findings {
+		if f.Cause == "receive-overflow" {
+			t.Errorf("found %s", f.Summary)
+		}
+	}
+	if len(c.Findings) == 0 || c.Findings[0].Cause != "socket-memory" {
+		t.Errorf("%+v", c.Findings)
 	}
 }
