@@ -41,6 +41,7 @@ func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 	switch {
 	case o.PID == s.main && s.exit == nil:
 		s.exit = o
+		n.keepPinned(s, false)
 		n.lastAround(s)
 		n.measureEnd(s)
 		n.soon(settleTime, func() { n.settle(s, s.main, func(late bool) { n.bury(s, late) }) })

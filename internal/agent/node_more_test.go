@@ -381,6 +381,23 @@ func TestNodePins(t *testing.T) {
 	if c.Death.Signal != evidence.SIGSEGV || c.Death.Unseen || c.Death.PID != int32(b.cmd.Process.Pid) || c.Subject.PodUID != testPod || len(c.RuledOut) > 0 {
 		t.Errorf("%+v %+v %+v", c.Death, c.Subject, c.RuledOut)
 	}
+	// An agent that is killed over a death, which it has read and nobody will tell again, leaves it to the next.
+	n.kill()
+	for _, dir := range []string{filepath.Join(n.cfg.State, "deaths"), n.cfg.Cases} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start()
+	n.until("the case of the one over which the agent was killed", func() bool { return len(n.of(b)) == 1 })
+	if again := n.of(b)[0]; again.Death.Signal != evidence.SIGSEGV || !again.Death.At.Equal(c.Death.At) || again.Subject.PodUID != testPod || len(again.RuledOut) > 0 {
+		t.Errorf("%+v %+v %+v", again.Death, again.Subject, again.RuledOut)
+	}
+	n.kill()
+	n.start()
+	if time.Sleep(3 * fillAfter / 2); len(n.of(b)) != 1 { // there is nothing to wait for
+		t.Errorf("%d cases", len(n.of(b)))
+	}
 	n.stop()
 	if said, err := UninstallNode(n.cfg.State, n.cfg.Pins, n.cfg.Cases); err != nil || len(said) < 3 {
 		t.Errorf("%q, %v", said, err)

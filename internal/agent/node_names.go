@@ -188,10 +188,8 @@ func (n *node) caseTimes() map[string][]time.Time {
 
 // fillOne makes the case of one of them, unless its death was dealt with.
 func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time) {
-	for _, at := range had[d.ID] {
-		if x := at.Sub(d.FinishedAt); x < sameDeath && x > -sameDeath {
-			return
-		}
+	if sameMoment(had[d.ID], d.FinishedAt) {
+		return
 	}
 	if n.state.has(d.ID, d.FinishedAt) || n.places[d.ID] != nil && !n.places[d.ID].ended {
 		return

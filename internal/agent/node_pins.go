@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/probe"
 )
 
@@ -29,6 +31,12 @@ type pinnedSubject struct {
 	Since   time.Time `json:"since,omitzero"`
 	Asked   int64     `json:"asked,omitzero"`
 	Gone    bool      `json:"gone,omitzero"` // forgotten
+
+	// Of its death, until that is dealt with: an agent may be killed over it.
+	Exit      *evidence.Exit `json:"exit,omitempty"`
+	Comm      string         `json:"comm,omitzero"`
+	BootNanos int64          `json:"bootNanos,omitzero"`
+	WallNanos int64          `json:"wallNanos,omitzero"`
 }
 
 // maxPinnedLines are the lines at which the file is made anew.
@@ -45,6 +53,7 @@ func (n *node) openPins() error {
 		os.Remove(n.state.path("subjects"))
 		return nil
 	}
+	var had map[string][]time.Time
 	for _, p := range readPinned(n.state.path("subjects")) {
 		s, err := n.add(p.ID, p.Cgroup, "descry began anew while it ran")
 		if err != nil {
@@ -57,8 +66,41 @@ func (n *node) openPins() error {
 		if !p.Since.IsZero() {
 			s.started = p.Since
 		}
+		if p.Exit == nil {
+			continue
+		}
+		if had == nil {
+			had = n.caseTimes()
+		}
+		n.rebury(s, p, had)
 	}
-	return n.rewritePinned()
+	err := n.rewritePinned()
+	if full(err) {
+		n.log.Warn("what is known of containers will not outlive the agent", "error", err)
+		return nil
+	}
+	return err
+}
+
+// rebury goes on with a death that the agent before had seen, and was killed over, unless it had dealt with it. What
+// else it had recorded is gone.
+func (n *node) rebury(s *subject, p *pinnedSubject, had map[string][]time.Time) {
+	s.exit = &evidence.Observation{
+		BootNanos: p.BootNanos, WallNanos: p.WallNanos, Source: evidence.SourceKernel, PID: p.Main, Comm: p.Comm, Subject: s.id, Detail: p.Exit,
+	}
+	s.found = "the agent that watched it was ended over this death"
+	if at := s.exit.Time(); n.state.has(s.ref.ID, at) || sameMoment(had[s.ref.ID], at) {
+		s.ended = true
+		n.after(forgetAfter, func() { n.forget(s) })
+		return
+	}
+	s.rec.Record(s.exit)
+	n.soon(settleTime, func() { n.pending--; n.bury(s, true) })
+}
+
+// sameMoment says whether one of some times is that of a death.
+func sameMoment(times []time.Time, at time.Time) bool {
+	return slices.ContainsFunc(times, func(t time.Time) bool { d := t.Sub(at); return d < sameDeath && d > -sameDeath })
 }
 
 func readPinned(name string) map[uint32]*pinnedSubject {
@@ -111,7 +153,14 @@ func (n *node) rewritePinned() error {
 }
 
 func (s *subject) pin() *pinnedSubject {
-	return &pinnedSubject{ID: s.id, Cgroup: s.cgroup, Main: s.main, Command: s.command, Since: s.since, Asked: s.askedAt}
+	p := &pinnedSubject{ID: s.id, Cgroup: s.cgroup, Main: s.main, Command: s.command, Since: s.since, Asked: s.askedAt}
+	if s.exit != nil {
+		exit := *s.exit.Detail.(*evidence.Exit)
+		exit.FDs = nil // a line must stay short
+		p.Exit = &exit
+		p.Comm, p.BootNanos, p.WallNanos = s.exit.Comm, s.exit.BootNanos, s.exit.WallNanos
+	}
+	return p
 }
 
 // keepPinned remembers what became known of a subject.

@@ -76,13 +76,21 @@ func openState(dir string) (*state, []record, error) {
 		s.seen = st.ModTime()
 	}
 	before := s.read()
-	if err := s.rewrite(before); err != nil {
+	err = s.rewrite(before)
+	if full(err) { // what there is can be read, and goes on being written once there is room
+		s.lines = len(before)
+		s.file, err = os.OpenFile(s.path("deaths"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	}
+	if err != nil {
 		s.close()
 		return fail(reason(err))
 	}
 	s.touch()
 	return s, before, nil
 }
+
+// full says whether an error is that of a full disk: an agent works on one, as well as it can.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -158,12 +166,7 @@ func (s *state) decided(r record) {
 
 // has says whether a death was dealt with.
 func (s *state) has(container string, at time.Time) bool {
-	for _, t := range s.known[container] {
-		if d := t.Sub(at); d < sameDeath && d > -sameDeath {
-			return true
-		}
-	}
-	return false
+	return sameMoment(s.known[container], at)
 }
 
 // touch says that the agent is alive.

@@ -20,7 +20,8 @@ type session struct {
 	ended    bool       // watching has, at least once
 	rewatch  time.Time  // when to begin again; zero: it is on, or never
 	poll     time.Time
-	details  []string // to be inspected when there is nothing else to do
+	listed   time.Time // when all of them were asked for last
+	details  []string  // to be inspected when there is nothing else to do
 	queued   map[string]bool
 	asking   map[string]*question
 	failed   map[string]int // how often in a row inspecting one went wrong
@@ -117,6 +118,15 @@ func (n *session) step(ctx context.Context) error {
 	if !n.rewatch.IsZero() && n.rewatch.Before(next) {
 		next = n.rewatch
 	}
+	due := 0
+	for _, q := range n.asking {
+		if !q.at.After(now) {
+			due++
+		}
+	}
+	if due >= manyAsked && now.Sub(n.listed) >= listAgain { // a busy runtime answers each question slowly
+		return n.all(ctx)
+	}
 	for _, q := range n.asking {
 		if !q.at.After(now) {
 			return n.ask(ctx, q)
@@ -169,6 +179,7 @@ func (n *session) all(ctx context.Context) error {
 		n.later(i.ID)
 	}
 	n.reg.only(n.source, listed)
+	n.listed = time.Now()
 	n.poll = time.Now().Add(pollAlways)
 	if n.status.Events {
 		n.poll = time.Now().Add(pollBeside)

@@ -14,6 +14,8 @@ const (
 	pollAlways    = 5 * time.Second  // for everything, where it has no events
 	pollBeside    = 30 * time.Second // for everything, where it has
 	lookForSocket = 5 * time.Second  // whether a socket is there now
+	manyAsked     = 4                // containers that are asked for at once: all are asked for instead
+	listAgain     = time.Second      // and not again before
 	manyHangs     = 3                // questions without an answer in a row: the runtime hangs
 	manyFailures  = 3                // of inspecting one container: what the list tells of it must do
 	sayAgain      = time.Minute      // until another reason why a runtime cannot be asked is told

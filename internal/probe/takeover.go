@@ -3,6 +3,8 @@
 package probe
 
 import (
+	"fmt"
+
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
@@ -25,6 +27,12 @@ func (s *Set) takeOver() error {
 	p := s.env.node.pins
 	if p == nil {
 		return nil
+	}
+	// The scope is one, though its cgroups are made one after another, and again.
+	if m := s.env.maps["scope"]; m != nil && p.same {
+		if err := s.env.node.fill("scope", m); err != nil {
+			return fmt.Errorf("widen the scope: %w", err)
+		}
 	}
 	if err := p.commit(s.env.maps); err != nil {
 		return err

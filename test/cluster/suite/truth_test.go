@@ -176,14 +176,11 @@ func (d *death) check(c *evidence.Case) []string {
 	return nil
 }
 
-// closer says whether that life was looked at closer: a bound holds how many are at once.
+// closer says whether that life was looked at closer, all of it: a bound holds how many are at once, and what dies at once may
+// be gone before that begins.
 func closer(c *evidence.Case) bool {
-	on := false
-	for _, o := range c.Timeline {
-		l := o.Detail.(*evidence.Step)
-		on = l.Step == 1 && l.Error == ""
-	}
-	return on
+	i := slices.IndexFunc(c.Coverage, func(v evidence.Coverage) bool { return v.Source == "probe/syscall" })
+	return i >= 0 && c.Coverage[i].Missing == "" && c.Coverage[i].Partial == ""
 }
 
 // missing says of which containers cases are still missing: n deaths of each, one of those that die once.
