@@ -22,6 +22,7 @@ var children = map[string]func() int{
 	"inotify":     childInotify,
 	"memory":      childMemory,
 	"hog":         childHog,
+	"spare":       childSpare,
 	"as-nobody":   func() int { return become(becomeNobody) },
 }
 
@@ -161,4 +162,14 @@ func takeMemory(score string) int {
 		all = append(all, b)
 	}
 	return len(all) % 2
+}
+
+// childSpare is the first whom the kernel takes of those that nobody needs, and the last before it gives up: a machine
+// whose only processes must not be killed panics, also while the memory of one that was killed is still on its way back.
+func childSpare() int {
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1"), 0); err != nil {
+		return 9
+	}
+	os.Stdin.Read(make([]byte, 1)) // until the test ends
+	return 0
 }

@@ -11,11 +11,31 @@ func TestMachineExplains(t *testing.T) {
 	needMachine(t)
 	// The kernel takes the largest of those that it may take: neither this one nor descry.
 	oomScore(t, "-1000")
+	for range 8 {
+		spare(t)
+	}
 	for _, c := range slices.Concat(fileTable, nodeMemory, socketMemory) {
 		if !c.once || !testing.Short() {
 			t.Run(c.name, c.run)
 		}
 	}
+}
+
+// spare starts a process that may be killed, and ends it with the test.
+func spare(t *testing.T) {
+	t.Helper()
+	cmd := child("spare")
+	hold, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		hold.Close()
+		cmd.Wait() // it may have been killed: that is what it was for
+	})
 }
 
 // fullTable lets everybody but root be refused files until the test ends, tells the program, and waits for its end.
