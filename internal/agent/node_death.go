@@ -96,7 +96,10 @@ func (n *node) bury(s *subject, late bool) {
 		if s.ref.PodUID != "" {
 			wait = podNameTime
 		}
-		s.unnamed = func() { s.unnamed = nil; n.pending--; n.bury(s, late) }
+		s.unnamed = func() { // its log is known with its name
+			s.unnamed = nil
+			n.settle(s, s.main, func(later bool) { n.bury(s, late || later) })
+		}
 		n.soon(wait, func() {
 			if s.unnamed != nil {
 				s.unnamed()

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/container"
 )
 
 // findLog looks for a container's log where runtimes put it, for where they cannot be asked; "" where there is none. The path
@@ -26,6 +28,18 @@ func findLog(root, id string) string {
 		return docker
 	}
 	return ""
+}
+
+// kubeletLog is the log of a container of a pod, for where its runtime has not told that yet; "" where there is none.
+func kubeletLog(root string, i *container.Info) string {
+	if i.Pod == "" || i.PodUID == "" || i.Container == "" || strings.Contains(i.Namespace+i.Pod+i.PodUID+i.Container, "/") {
+		return ""
+	}
+	path := fmt.Sprintf("/var/log/pods/%s_%s_%s/%s/%d.log", i.Namespace, i.Pod, i.PodUID, i.Container, i.Attempt)
+	if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+		return ""
+	}
+	return path
 }
 
 // inRoot is where a path of the node is seen from here, links followed as the node has them. The file itself need
