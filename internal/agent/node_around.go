@@ -40,7 +40,6 @@ type sharedNet struct {
 	users  int
 	at     time.Time              // of the last sample
 	counts evidence.NetworkCounts // as they were then
-	inside map[int]bool           // pids of its users, while it is read
 }
 
 // place finds where a subject's figures stand, while it has processes.

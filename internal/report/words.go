@@ -336,6 +336,7 @@ var watched = map[string]string{
 	"probe/process": "processes", "probe/signal": "signals and their senders", "probe/syscall": "failed system calls", "probe/oom": "OOM kills",
 	"recording": "the run's end", "probe": "everything in the kernel", "probe/fork": "new processes", "probe/exit": "how processes end", "probe/sweep": "sweeps in the kernel", "probe/exec": "executed programs", "probe/select": "select()", "probe/stdio": "standard streams", "probe/write": "writes to the output",
 	"probe/dns": "names asked of DNS", "probe/drop": "sockets' full buffers", "probe/sockets": "sockets' queues", "probe/socket-end": "sockets' queues at the end", "sample/network": "network counters", "sample/machine": "the machine's memory",
+	"probe/container": "how containers begin", "probe/adopt": "containers that ran before",
 	"probe/connect": "connections that fail", "probe/tcp": "connections that are lost",
 	"sample/cgroup": "what its cgroup holds", "sample": "descriptors over time", "output": "the output",
 }
