@@ -3,6 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"iter"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -172,10 +173,14 @@ func (v *View) passedOn(pid int32) int32 {
 	// The latest child of such an end; in a pipeline another one may end after it.
 	child, childAt := int32(0), int64(0)
 	passes := v.passes(pid)
+	executed := int64(math.MinInt64) // a program that was executed later waited for none of those that ended before
+	for i := range ofPID[*evidence.Exec](v, pid) {
+		executed = max(executed, v.boot(i))
+	}
 	for i, e := range ofPID[*evidence.Exit](v, 0) {
 		o := &v.Case.Timeline[i]
 		gap := v.boot(at) - o.BootNanos
-		if e.Parent != pid || o.PID == pid || gap < 0 || child != 0 && o.BootNanos < childAt {
+		if e.Parent != pid || o.PID == pid || gap < 0 || o.BootNanos < executed || child != 0 && o.BootNanos < childAt {
 			continue
 		}
 		same := false
