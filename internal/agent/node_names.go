@@ -220,6 +220,7 @@ func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time
 	select {
 	case n.jobs <- j:
 	default:
+		n.after(time.Second, func() { n.fillOne(d, why, had) }) // too many wait to be judged
 	}
 }
 
