@@ -86,13 +86,14 @@ func registry(t *testing.T) (r *runtimes.Registry, said func() string) {
 // agrees waits until the registry agrees.
 func agrees(t *testing.T, r *runtimes.Registry, id, what string, is func(runtimes.Info) bool) runtimes.Info {
 	t.Helper()
-	for limit := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	// The kubelet removes what is dead once a minute.
+	for limit := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		info, _ := r.Get(id)
 		if is(info) {
 			return info
 		}
 		if time.Now().After(limit) {
-			t.Fatalf("%s: not %s within a minute: %+v", id, what, info)
+			t.Fatalf("%s: not %s within three minutes: %+v", id, what, info)
 		}
 	}
 }
