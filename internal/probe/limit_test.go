@@ -87,9 +87,13 @@ func refused(nr uintptr, args ...uintptr) unix.Errno {
 
 // refusedClone asks for a process, which stays as long as this thread where it is had.
 func refusedClone() unix.Errno {
+	parent, _, _ := unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
 	pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	for e == 0 && pid == 0 {
 		unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
+		if now, _, _ := unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0); now != parent { // it has died before this could ask for the signal
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
 		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
 	return e

@@ -68,8 +68,15 @@ func main() {
 		case "fail":
 			fmt.Printf("FAIL %s %s  %.1fs\n%s", e.Package, e.Test, e.Elapsed, strings.Join(output[k], ""))
 			broken = append(broken, k)
+			delete(output, k)
 			if e.Test != "" {
 				failed++
+				continue
+			}
+			for o, text := range output { // a package that broke off: its tests that ran then never ended
+				if o.pkg == k.pkg {
+					fmt.Printf("UNFINISHED %s %s\n%s", o.pkg, o.test, strings.Join(text, ""))
+				}
 			}
 		case "skip":
 			if e.Test == "" {
