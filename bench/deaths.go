@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/descry-dev/descry/bench/measure"
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
@@ -119,7 +120,7 @@ func start(l *lab) error {
 		name string
 		v    []float64
 	}{{"bare", bare}, {"bare, again", again}, {"descry run", under}} {
-		fmt.Printf("| %s | %.1f | %.1f | %.1f |\n", r.name, median(r.v), quantile(r.v, 0.9), quantile(r.v, 1))
+		fmt.Printf("| %s | %.1f | %.1f | %.1f |\n", r.name, median(r.v), measure.Quantile(r.v, 0.9), measure.Quantile(r.v, 1))
 	}
 	return nil
 }
@@ -161,7 +162,7 @@ func verdict(l *lab) error {
 		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 			return err
 		}
-		c, err := readCase(report)
+		c, err := measure.ReadCase(report)
 		if err != nil {
 			return err
 		}
@@ -174,19 +175,10 @@ func verdict(l *lab) error {
 	}
 	fmt.Println("| program | deaths | median ms | p99 ms | max ms |\n| --- | --- | --- | --- | --- |")
 	for i, name := range []string{"shell", "Go panic", "Python, descriptors", "Python, null pointer"} {
-		fmt.Printf("| %s | %d | %.1f | %.1f | %.1f |\n", name, len(by[i]), median(by[i]), quantile(by[i], 0.99), quantile(by[i], 1))
+		fmt.Printf("| %s | %d | %.1f | %.1f | %.1f |\n", name, len(by[i]), median(by[i]), measure.Quantile(by[i], 0.99), measure.Quantile(by[i], 1))
 	}
-	fmt.Printf("| all | %d | %.1f | %.1f | %.1f |\n", len(all), median(all), quantile(all, 0.99), quantile(all, 1))
+	fmt.Printf("| all | %d | %.1f | %.1f | %.1f |\n", len(all), median(all), measure.Quantile(all, 0.99), measure.Quantile(all, 1))
 	return nil
-}
-
-func readCase(name string) (*evidence.Case, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return evidence.ReadCase(f)
 }
 
 // memory measures the resident memory of descry's processes beside a program that waits.
@@ -281,7 +273,7 @@ func storm(l *lab) error {
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return err
 	}
-	c, err := readCase(report)
+	c, err := measure.ReadCase(report)
 	if err != nil {
 		return err
 	}

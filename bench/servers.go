@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/descry-dev/descry/bench/measure"
 )
 
 // ways are how a server is run. The second is the first again: what it differs from the first is noise.
@@ -51,7 +52,7 @@ func (l *lab) serve(way, comm string, argv []string, port int, load func(pids []
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
 	}()
-	if err := dial(port); err != nil {
+	if err := measure.Dial(port); err != nil {
 		return fmt.Errorf("%s %s: %w", way, comm, err)
 	}
 	pids := family(cmd.Process.Pid, comm)
@@ -94,18 +95,6 @@ exec bpftrace -o "$1" -e "$2"`, "sh", out, fmt.Sprintf(script, comm)+`BEGIN { pr
 	return nil, fmt.Errorf("bpftrace did not start in 30 s: %s", said.String())
 }
 
-func dial(port int) error {
-	var err error
-	for range 200 {
-		var c net.Conn
-		if c, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return c.Close()
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	return fmt.Errorf("its port did not open in 5 s: %w", err)
-}
-
 // family gives the processes named comm at or below pid.
 func family(pid int, comm string) []int {
 	var out []int
@@ -140,12 +129,11 @@ func cpu(pids []int) time.Duration {
 }
 
 func freePort() int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := measure.FreePort()
 	if err != nil {
 		fail("%v", err)
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // alternate measures all ways in turn, runs times.

@@ -2,21 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
+
+	"github.com/descry-dev/descry/bench/measure"
 )
 
 // median of v; v is sorted in place.
-func median(v []float64) float64 { return quantile(v, 0.5) }
-
-// quantile q (0 to 1) of v by the nearest rank; v is sorted in place.
-func quantile(v []float64, q float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	slices.Sort(v)
-	i := int(q*float64(len(v))+0.9999999) - 1
-	return v[max(0, min(i, len(v)-1))]
-}
+func median(v []float64) float64 { return measure.Quantile(v, 0.5) }
 
 // row is one way of running the same thing, measured several times.
 type row struct {

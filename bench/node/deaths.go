@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/descry-dev/descry/bench/measure"
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
@@ -96,9 +97,9 @@ func deaths(l *lab) error {
 	fmt.Printf("%d containers in %.0f s (%.1f a second), each of one process that lives 0.3 s. From the kernel's time of the exit to the case's file.\n\n", len(died), took.Seconds(), float64(len(died))/took.Seconds())
 	fmt.Println("| died of | cases | median, ms | p99, ms | most, ms |\n| --- | --- | --- | --- | --- |")
 	for i, name := range deathWays {
-		fmt.Printf("| %s | %d | %.1f | %.1f | %.1f |\n", name, len(by[i]), quantile(by[i], 0.5), quantile(by[i], 0.99), quantile(by[i], 1))
+		fmt.Printf("| %s | %d | %.1f | %.1f | %.1f |\n", name, len(by[i]), measure.Quantile(by[i], 0.5), measure.Quantile(by[i], 0.99), measure.Quantile(by[i], 1))
 	}
-	fmt.Printf("| all | %d | %.1f | %.1f | %.1f |\n", len(all), quantile(all, 0.5), quantile(all, 0.99), quantile(all, 1))
+	fmt.Printf("| all | %d | %.1f | %.1f | %.1f |\n", len(all), measure.Quantile(all, 0.5), measure.Quantile(all, 0.99), measure.Quantile(all, 1))
 	fmt.Printf("\nmissing %d, doubled %d, with another death than theirs %d, of no container of these %d; the agent's own CPU %.1f%% of a core\n",
 		missing, doubled, wrong, foreign, 100*used.Seconds()/took.Seconds())
 	if missing+doubled+wrong+foreign > 0 {
@@ -157,7 +158,7 @@ func watchCases(dir string) (*caseWatch, error) {
 				e := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
 				name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+e.Len]), "\x00")
 				b = b[unix.SizeofInotifyEvent+int(e.Len):]
-				if c, err := readCase(filepath.Join(dir, name)); err == nil {
+				if c, err := measure.ReadCase(filepath.Join(dir, name)); err == nil {
 					w.all = append(w.all, appeared{now, c})
 				}
 			}
@@ -173,15 +174,6 @@ func (w *caseWatch) stop() []appeared {
 		<-w.done
 	})
 	return w.all
-}
-
-func readCase(name string) (*evidence.Case, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return evidence.ReadCase(f)
 }
 
 func bootNanos() int64 {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/bench/measure"
 )
 
 // server is a program in a watched container, and what loads it.
@@ -53,10 +54,10 @@ func (l *lab) serve(s *server) error {
 	}
 	fmt.Println("| | the server's CPU a request, µs | against nothing, by medians | by best runs | its programs in the kernel, % of the server's CPU | the agent's own CPU meanwhile, % of a core |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	base := quantile(append([]float64(nil), append(ways[0].cpu, ways[1].cpu...)...), 0.5)
-	least := min(quantile(ways[0].cpu, 0), quantile(ways[1].cpu, 0))
+	base := measure.Quantile(append([]float64(nil), append(ways[0].cpu, ways[1].cpu...)...), 0.5)
+	least := min(measure.Quantile(ways[0].cpu, 0), measure.Quantile(ways[1].cpu, 0))
 	for _, w := range ways {
-		fmt.Printf("| %s | %s | %+.1f%% | %+.1f%% | %s | %s |\n", w.name, spread(w.cpu, "%.2f"), 100*(quantile(w.cpu, 0.5)/base-1), 100*(quantile(w.cpu, 0)/least-1), spread(w.programs, "%.2f"), spread(w.self, "%.2f"))
+		fmt.Printf("| %s | %s | %+.1f%% | %+.1f%% | %s | %s |\n", w.name, spread(w.cpu, "%.2f"), 100*(measure.Quantile(w.cpu, 0.5)/base-1), 100*(measure.Quantile(w.cpu, 0)/least-1), spread(w.programs, "%.2f"), spread(w.self, "%.2f"))
 	}
 	fmt.Printf("\n%d runs each way, alternating; \"nothing\" is the median of both its rows.\n", l.rounds)
 	return nil
@@ -69,7 +70,7 @@ func (l *lab) serveOnce(s *server, w *served) error {
 		return err
 	}
 	defer fleet.end()
-	if err := dial(s.port); err != nil {
+	if err := measure.Dial(s.port); err != nil {
 		return fmt.Errorf("%s: %w", s.argv[0], err)
 	}
 	var agent *proc
@@ -157,18 +158,6 @@ func cpuOf(pids []int) (d time.Duration) {
 		d += scheduled(pid)
 	}
 	return d
-}
-
-func dial(port int) error {
-	var err error
-	for range 200 {
-		var c net.Conn
-		if c, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return c.Close()
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	return fmt.Errorf("its port did not open in 5 s: %w", err)
 }
 
 func redis(l *lab) error {

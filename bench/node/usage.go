@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/descry-dev/descry/bench/measure"
 )
 
 // usage is what a tool has taken so far.
@@ -165,15 +167,5 @@ func spread(v []float64, format string) string {
 	if len(v) == 0 {
 		return "–"
 	}
-	return fmt.Sprintf(format+" ("+format+"–"+format+")", quantile(v, 0.5), v[0], v[len(v)-1])
-}
-
-// quantile q (0 to 1) of v by the nearest rank; v is sorted in place.
-func quantile(v []float64, q float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	slices.Sort(v)
-	i := int(q*float64(len(v))+0.9999999) - 1
-	return v[max(0, min(i, len(v)-1))]
+	return fmt.Sprintf(format+" ("+format+"–"+format+")", measure.Quantile(v, 0.5), v[0], v[len(v)-1])
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/descry-dev/descry/internal/agent"
@@ -45,12 +43,7 @@ func casesCommand(s *settings) *cobra.Command {
 				}
 			}
 			if s.format == "json" {
-				b, err := json.Marshal(entries, jsontext.WithIndent("  "))
-				if err != nil {
-					return fmt.Errorf("write the list of cases: %w", err)
-				}
-				_, err = fmt.Fprintf(s.stdout, "%s\n", b)
-				return err
+				return s.writeJSON("the list of cases", entries)
 			}
 			if len(entries) == 0 {
 				fmt.Fprintf(s.stderr, "descry: no cases are kept in %s yet; descry run -- COMMAND makes one when COMMAND dies, and descry agent when a container does\n", s.cases)

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -55,14 +53,7 @@ group, whatever build they are of.`,
 			}
 			rows := s.coreRows(store, entries)
 			if s.format == "json" {
-				b, err := json.Marshal(rows, jsontext.WithIndent("  "))
-				if err == nil {
-					_, err = fmt.Fprintf(s.stdout, "%s\n", b)
-				}
-				if err != nil {
-					return fmt.Errorf("write the list of cores: %w", err)
-				}
-				return nil
+				return s.writeJSON("the list of cores", rows)
 			}
 			if len(rows) == 0 {
 				fmt.Fprintf(s.stderr, "descry: no cores are kept in %s yet; descry run --cores -- COMMAND keeps one when COMMAND crashes\n", report.Safe(s.cores))
@@ -151,14 +142,7 @@ What looks like a secret is shown as asterisks; --unmasked shows it.`,
 				return err
 			}
 			if s.format == "json" {
-				b, err := json.Marshal(c, jsontext.WithIndent("  "))
-				if err == nil {
-					_, err = fmt.Fprintf(s.stdout, "%s\n", b)
-				}
-				if err != nil {
-					return fmt.Errorf("write the core's summary: %w", err)
-				}
-				return nil
+				return s.writeJSON("the core's summary", c)
 			}
 			w, color, width := s.terminal(os.Stdout, s.stdout)
 			if err := report.Core(w, c, report.CoreOptions{Options: report.Options{Width: width, Color: color}, All: all}); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/test/exclusive"
 )
 
 // mapsC maps 64 KiB of a file, says its pid, waits for a line and reads page 10. Of its own mistake it asks
@@ -94,7 +95,7 @@ func TestRunCoresMapped(t *testing.T) {
 				name = x.name
 			}
 			t.Run(name, func(t *testing.T) {
-				machinesCores(t)
+				exclusive.CorePattern(t)
 				dir := t.TempDir()
 				file, seen, report := filepath.Join(dir, "data"), filepath.Join(dir, "data"), filepath.Join(dir, "case.json")
 				argv := []string{prog, file}

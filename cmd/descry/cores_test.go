@@ -7,50 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/test/exclusive"
 )
-
-// machinesCores gives the test core_pattern, which is the whole machine's: others that keep to the same
-// lock leave it alone meanwhile. In the end it must be as before.
-func machinesCores(t *testing.T) (pattern func() string) {
-	t.Helper()
-	if in := coredump.Inspect(""); in.CanNot != nil {
-		t.Skip(in.CanNot)
-	}
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "descry-core-pattern.lock"), os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	read := func(name string) string {
-		b, err := os.ReadFile("/proc/sys/kernel/" + name)
-		if err != nil {
-			t.Error(err)
-		}
-		return strings.TrimSpace(string(b))
-	}
-	before := [2]string{read("core_pattern"), read("core_pipe_limit")}
-	t.Cleanup(func() {
-		defer lock.Close() // gives up the lock
-		if now := [2]string{read("core_pattern"), read("core_pipe_limit")}; now != before {
-			t.Errorf("core_pattern and core_pipe_limit are %q and were %q", now, before)
-			coredump.Uninstall("")
-			os.WriteFile("/proc/sys/kernel/core_pattern", []byte(before[0]), 0)
-			os.WriteFile("/proc/sys/kernel/core_pipe_limit", []byte(before[1]), 0)
-		}
-	})
-	return func() string { return read("core_pattern") }
-}
 
 func TestRunCores(t *testing.T) {
 	for _, depth := range []string{"", "=stacks", "=full", "=none"} {
 		t.Run("cores"+depth, func(t *testing.T) {
-			pattern := machinesCores(t)
+			pattern := exclusive.CorePattern(t)
 			before := pattern()
 			dir := t.TempDir()
 			file := filepath.Join(dir, "case.json")
@@ -98,7 +63,7 @@ func TestRunCores(t *testing.T) {
 
 // What kills descry does not leave core_pattern behind.
 func TestRunCoresKilled(t *testing.T) {
-	pattern := machinesCores(t)
+	pattern := exclusive.CorePattern(t)
 	before := pattern()
 	dir := t.TempDir()
 	w := start(t, "--cores", "--core-dir", filepath.Join(dir, "cores"), "--", "sh", "-c", `echo ready; read x`)
@@ -118,7 +83,7 @@ func TestRunCoresKilled(t *testing.T) {
 
 // Without --cores nothing of the machine changes.
 func TestRunWithoutCores(t *testing.T) {
-	pattern := machinesCores(t)
+	pattern := exclusive.CorePattern(t)
 	before := pattern()
 	w := start(t, "--", "cat", "/proc/sys/kernel/core_pattern")
 	w.line(before)

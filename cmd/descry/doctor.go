@@ -6,8 +6,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -36,12 +34,7 @@ func doctorCommand(s *settings) *cobra.Command {
 			}
 			found, err := examine()
 			if s.format == "json" {
-				b, jerr := json.Marshal(found, jsontext.WithIndent("  "))
-				if jerr != nil {
-					return fmt.Errorf("write what was found: %w", jerr)
-				}
-				_, werr := fmt.Fprintf(s.stdout, "%s\n", b)
-				return werr
+				return s.writeJSON("what was found", found)
 			}
 			return s.showDoctor(found, err)
 		},

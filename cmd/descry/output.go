@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/term"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -23,6 +25,18 @@ func (s *settings) terminal(f *os.File, w io.Writer) (out io.Writer, color bool,
 		return w, color, min(width, widest)
 	}
 	return w, color, without
+}
+
+// writeJSON writes v to stdout, indented; what names it in an error.
+func (s *settings) writeJSON(what string, v any) error {
+	b, err := json.Marshal(v, jsontext.WithIndent("  "))
+	if err == nil {
+		_, err = fmt.Fprintf(s.stdout, "%s\n", b)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", what, err)
+	}
+	return nil
 }
 
 func (s *settings) checkFormat() error {

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -58,12 +56,8 @@ On a terminal the table is drawn anew until ^C; elsewhere, and with -n, it is pr
 					return err
 				}
 				if s.format == "json" {
-					b, err := json.Marshal(st, jsontext.WithIndent("  "))
-					if err == nil {
-						_, err = fmt.Fprintf(s.stdout, "%s\n", b)
-					}
-					if err != nil {
-						return fmt.Errorf("write the table: %w", err)
+					if err := s.writeJSON("the table", st); err != nil {
+						return err
 					}
 					continue
 				}

@@ -79,7 +79,6 @@ type node struct {
 	around      surroundings
 	pinned      *os.File // nil: nothing outlives the agent
 	pinnedLines int
-	counted     bool   // the probes count by subject; else no count of theirs rules anything out
 	mappingsMax int64  // vm.max_map_count, 0: not read yet
 	hostNet     uint64 // inode of the machine's network namespace
 	pending     int    // deaths on their way to the judges
@@ -124,7 +123,6 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	}}); err != nil {
 		return fmt.Errorf("watch this node: %w", err)
 	}
-	n.counted = n.set.Look(0, false) == nil
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var beside sync.WaitGroup // what ends with ctx

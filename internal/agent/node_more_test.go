@@ -19,7 +19,6 @@ import (
 	"github.com/descry-dev/descry/internal/container"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/forecast"
-	"github.com/descry-dev/descry/internal/probe"
 )
 
 // copyAs is the test binary under another name.
@@ -311,11 +310,6 @@ func TestNodeWarning(t *testing.T) {
 // looked at stands in it.
 func TestNodeLadder(t *testing.T) {
 	n := newTestNode(t)
-	if set, err := probe.Open(probe.Config{Node: &probe.Node{Scope: n.scope}}); err != nil || set.Look(0, false) != nil {
-		t.Skip("these probes look closer at no container")
-	} else {
-		set.Close()
-	}
 	n.start()
 	first := n.box(testPod, 1, "fds:64").watched()
 	first.die()
@@ -359,11 +353,6 @@ func TestNodeLadder(t *testing.T) {
 // What dies while no agent runs is read from the pinned probes by the next one, whole.
 func TestNodePins(t *testing.T) {
 	n := newTestNode(t)
-	if set, err := probe.Open(probe.Config{Node: &probe.Node{Scope: n.scope}}); err != nil || set.Look(0, false) != nil {
-		t.Skip("these probes look closer at no container")
-	} else {
-		set.Close()
-	}
 	bpf := t.TempDir()
 	if err := unix.Mount("bpf", bpf, "bpf", 0, ""); err != nil {
 		t.Skipf("no bpffs can be mounted here: %v", err)

@@ -302,9 +302,6 @@ func (n *node) coverage(s *subject) []evidence.Coverage {
 		v := evidence.Coverage{Source: st.Name, By: st.By, Missing: st.Missing, Lost: lost[st.Name]}
 		if st.Missing == "" {
 			v.From, v.To, v.Partial = s.since.UTC(), now, s.found
-			if !n.counted && v.Partial == "" {
-				v.Partial = "what is counted is not told apart by container"
-			}
 		}
 		if st.Name == callSource && st.Missing == "" {
 			s.callCoverage(&v, now)

@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -99,89 +98,6 @@ var All = []struct {
 	{KindRunStarted, true, func() Detail { return new(RunStarted) }},
 	{KindRunEnded, true, func() Detail { return new(RunEnded) }},
 	{KindStep, true, func() Detail { return new(Step) }},
-}
-
-// Frame is one function of a backtrace, the innermost first.
-type Frame struct {
-	PC       uint64 `json:"pc,omitzero"`       // virtual address in the process
-	Function string `json:"function,omitzero"` // demangled, empty where unknown
-	Offset   uint64 `json:"offset,omitzero"`   // bytes from the function's start
-	Module   string `json:"module,omitzero"`   // path of the binary or library, empty where unmapped
-	File     string `json:"file,omitzero"`     //
-	Line     int32  `json:"line,omitzero"`     //
-	Guess    bool   `json:"guess,omitzero"`    // found by scanning the stack, not by unwinding
-	Own      bool   `json:"own,omitzero"`      // the program's own code, not the C library's or a runtime's
-}
-
-func (f *Frame) walk(c *codec) {
-	c.u64(&f.PC)
-	c.str(&f.Function)
-	c.u64(&f.Offset)
-	c.str(&f.Module)
-	c.str(&f.File)
-	c.i32(&f.Line)
-	c.flag(&f.Guess)
-	c.flag(&f.Own)
-}
-
-// String is "db_connect+0x5c in cart (db.c:12)", with what is known of that.
-func (f *Frame) String() string {
-	var b strings.Builder
-	switch {
-	case f.Function != "":
-		b.WriteString(f.Function)
-		if f.Line == 0 {
-			b.WriteString("+0x" + strconv.FormatUint(f.Offset, 16))
-		}
-	default:
-		b.WriteString("0x" + strconv.FormatUint(f.PC, 16))
-	}
-	if f.Module != "" {
-		b.WriteString(" in " + f.Module[strings.LastIndexByte(f.Module, '/')+1:])
-	}
-	if f.Line != 0 {
-		b.WriteString(" (" + f.File[strings.LastIndexByte(f.File, '/')+1:] + ":" + strconv.Itoa(int(f.Line)) + ")")
-	}
-	return b.String()
-}
-
-func walkFrames(c *codec, v *[]Frame) { list(c, v, func(c *codec, f *Frame) { f.walk(c) }) }
-
-// Mapping is an executable piece of a process's address space.
-type Mapping struct {
-	Start, End, Offset uint64 // bytes; Offset into the file
-	Path               string
-	Device             uint64 // as in stat(2), 0 where unknown
-	Inode              uint64
-}
-
-func (m *Mapping) walk(c *codec) {
-	c.u64(&m.Start)
-	c.u64(&m.End)
-	c.u64(&m.Offset)
-	c.str(&m.Path)
-	c.u64(&m.Device)
-	c.u64(&m.Inode)
-}
-
-// Context is what a stack is unwound from: registers, and a piece of the stack from the stack
-// pointer upward. It is kept in a recording and left out of a case, which has the backtrace.
-type Context struct {
-	Arch  string    // runtime.GOARCH: decides the order of Regs
-	Regs  []uint64  // amd64: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss (struct pt_regs); arm64: x0 to x30 sp pc pstate
-	PC    uint64    //
-	SP    uint64    //
-	Stack []byte    // memory from SP upward, at most 32 KiB; ends before the first page that could not be read
-	Maps  []Mapping // executable mappings that addresses of the stack fall into, where the kernel gave them
-}
-
-func (x *Context) walk(c *codec) {
-	c.str(&x.Arch)
-	list(c, &x.Regs, (*codec).u64)
-	c.u64(&x.PC)
-	c.u64(&x.SP)
-	c.bytes(&x.Stack)
-	list(c, &x.Maps, func(c *codec, m *Mapping) { m.walk(c) })
 }
 
 // Fork is a new process of the tree; the observation's PID is the parent's.
@@ -460,149 +376,10 @@ type WriteRefused struct {
 	Unknown jsontext.Value `json:",embed"`
 }
 
-// Process is one process in a sweep.
-type Process struct {
-	Open        int64          `json:"open"`               // descriptors
-	Highest     int64          `json:"highest,omitzero"`   // highest descriptor number, -1 where not known
-	SoftLimit   int64          `json:"softLimit,omitzero"` // RLIMIT_NOFILE
-	HardLimit   int64          `json:"hardLimit,omitzero"`
-	RSSBytes    int64          `json:"rssBytes,omitzero"`
-	Threads     int64          `json:"threads,omitzero"`
-	SelectCalls int64          `json:"selectCalls,omitzero"` // so far, 0 where not counted
-	Blocked     []BlockedWrite `json:"blocked,omitempty"`    // threads that wait in a write to 1 or 2
-	Output      []PipeFill     `json:"output,omitempty"`     // pipes at descriptor 1 and 2
-	Stdio       []StdioIs      `json:"stdio,omitempty"`      // descriptors 0 to 2, in a process's first sample and on change
-	Top         *FDGroup       `json:"top,omitzero"`         // largest group, only where descriptors grew much
-	Unknown     jsontext.Value `json:",embed"`
-
-	Parent     int32 `json:"parent,omitzero"`     // process; 0: outside descry's pid namespace, or not told
-	Outside    bool  `json:"outside,omitzero"`    // as of Exec
-	StartNanos int64 `json:"startNanos,omitzero"` // CLOCK_BOOTTIME; 0: not told
-
-	Mappings int64 `json:"mappings,omitzero"` // vm.max_map_count bounds them; 0: not known
-}
-
-// BlockedWrite is a thread that waits in a write.
-type BlockedWrite struct {
-	TID   int32 `json:"tid"`
-	FD    int32 `json:"fd"`
-	Nanos int64 `json:"nanos,omitzero"` // for how long, as far as sweeps saw
-}
-
-// PipeFill is the fill of a pipe that a program writes its output to.
-type PipeFill struct {
-	FD    int32  `json:"fd"`
-	Inode uint64 `json:"inode"`
-	Used  int64  `json:"used"`  // slots (pages) of the pipe in use
-	Slots int64  `json:"slots"` // slots that it has; at Used = Slots a writer blocks
-}
-
-// StdioIs says what one of descriptors 0 to 2 is.
-type StdioIs struct {
-	FD     int32  `json:"fd"`
-	FDKind FDKind `json:"fdKind,omitzero"` // empty: closed
-	Path   string `json:"path,omitzero"`   // or "pipe:[inode]"
-}
-
-// Garbled is a span of output that is no text in any plausible encoding.
-type Garbled struct {
-	Stream    string         `json:"stream"` // "stdout", "stderr"
-	Offset    int64          `json:"offset"` // bytes from the stream's start
-	Length    int64          `json:"length"`
-	LooksLike string         `json:"looksLike"`
-	Preview   string         `json:"preview,omitzero"` // hex of the first bytes
-	Unknown   jsontext.Value `json:",embed"`
-
-	Writer *Writer `json:"writer,omitzero"` // of most of it; nil: not seen, see Unseen
-	Others int64   `json:"others,omitzero"` // further threads that wrote parts of it
-	Unseen string  `json:"unseen,omitzero"` // why there is no writer: "writes were not watched"
-
-	Context *Context `json:"-"` // of the writer, whose Trace is made of it
-
-	From uint64 `json:"from,omitzero"` // where its first byte stood in the writer's memory, 0: not known
-}
-
-// OutputStalled says that what descry passes the output on to has not taken it for a while.
-type OutputStalled struct {
-	Stream  string         `json:"stream"`
-	Nanos   int64          `json:"nanos"`
-	Unknown jsontext.Value `json:",embed"`
-}
-
-// OutputHeld says that the command has ended and other processes still hold its output.
-type OutputHeld struct {
-	Holders []Holder       `json:"holders"`
-	Unknown jsontext.Value `json:",embed"`
-}
-
-// Holder is a process that holds something.
-type Holder struct {
-	PID     int32  `json:"pid"`
-	Command string `json:"command"`
-}
-
-// Headroom is a forecast: when a limit is reached at the present rate.
-type Headroom struct {
-	Limit       string         `json:"limit"` // "nofile", "fd_setsize", "pids.max", "memory.max", "vm.max_map_count", "fs.file-max"
-	Open        int64          `json:"open"`  // descriptors; for fd_setsize the highest number; of another limit what it bounds
-	Max         int64          `json:"max"`
-	PerSecond   float64        `json:"perSecond"`
-	Seconds     float64        `json:"seconds"` // until Max, at PerSecond
-	SecondsLow  float64        `json:"secondsLow,omitzero"`
-	SecondsHigh float64        `json:"secondsHigh,omitzero"`
-	Group       *FDGroup       `json:"group,omitzero"` // that dominates
-	Unknown     jsontext.Value `json:",embed"`
-}
-
 // Lost counts what could not be recorded.
 type Lost struct {
 	By      string         `json:"by"` // "probe/fd", "recorder"
 	Count   int64          `json:"count"`
 	Why     string         `json:"why,omitzero"`
 	Unknown jsontext.Value `json:",embed"`
-}
-
-// PassedOn stands as the command line of descry itself where it sent a signal only because it had
-// been sent it.
-const PassedOn = "descry run, which passed on what it was sent"
-
-// RunStarted begins a recording: whose it is. A case says the same in its subject.
-type RunStarted struct {
-	Command []string       `json:"command"`
-	Node    string         `json:"node,omitzero"`
-	Kernel  string         `json:"kernel,omitzero"` // release
-	Arch    string         `json:"arch,omitzero"`   // runtime.GOARCH
-	Descry  string         `json:"descry,omitzero"` // version
-	Unknown jsontext.Value `json:",embed"`
-}
-
-// RunEnded ends a recording: how the main process ended, as its parent was told, and what is counted
-// over the whole run. A recording without it was broken off.
-type RunEnded struct {
-	ExitCode    int32          `json:"exitCode"` // 128+n for a signal
-	Signal      Signal         `json:"signal,omitzero"`
-	CoreDumped  bool           `json:"coreDumped,omitzero"`
-	Interrupted bool           `json:"interrupted,omitzero"`
-	StartNanos  int64          `json:"startNanos,omitzero"` // CLOCK_BOOTTIME
-	UserNanos   int64          `json:"userNanos,omitzero"`
-	SystemNanos int64          `json:"systemNanos,omitzero"`
-	MaxRSSBytes int64          `json:"maxRSSBytes,omitzero"`
-	Counters    []StateCount   `json:"counters,omitempty"`
-	Watched     []Watched      `json:"watched,omitempty"`
-	Unknown     jsontext.Value `json:",embed"`
-}
-
-// Watched is a source that watched a run from its start to its end.
-type Watched struct {
-	Source  string `json:"source"`
-	By      string `json:"by,omitzero"`
-	Lost    int64  `json:"lost,omitzero"`
-	Missing string `json:"missing,omitzero"` // why it did not watch; empty: it did
-}
-
-func (w *Watched) walk(c *codec) {
-	c.str(&w.Source)
-	c.str(&w.By)
-	c.i64(&w.Lost)
-	c.str(&w.Missing)
 }

@@ -74,3 +74,40 @@ func (d *Foreign) walk(c *codec) {
 	c.i64(&d.Bytes)
 	c.bytes((*[]byte)(&d.Unknown))
 }
+
+// Garbled is a span of output that is no text in any plausible encoding.
+type Garbled struct {
+	Stream    string         `json:"stream"` // "stdout", "stderr"
+	Offset    int64          `json:"offset"` // bytes from the stream's start
+	Length    int64          `json:"length"`
+	LooksLike string         `json:"looksLike"`
+	Preview   string         `json:"preview,omitzero"` // hex of the first bytes
+	Unknown   jsontext.Value `json:",embed"`
+
+	Writer *Writer `json:"writer,omitzero"` // of most of it; nil: not seen, see Unseen
+	Others int64   `json:"others,omitzero"` // further threads that wrote parts of it
+	Unseen string  `json:"unseen,omitzero"` // why there is no writer: "writes were not watched"
+
+	Context *Context `json:"-"` // of the writer, whose Trace is made of it
+
+	From uint64 `json:"from,omitzero"` // where its first byte stood in the writer's memory, 0: not known
+}
+
+// OutputStalled says that what descry passes the output on to has not taken it for a while.
+type OutputStalled struct {
+	Stream  string         `json:"stream"`
+	Nanos   int64          `json:"nanos"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// OutputHeld says that the command has ended and other processes still hold its output.
+type OutputHeld struct {
+	Holders []Holder       `json:"holders"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Holder is a process that holds something.
+type Holder struct {
+	PID     int32  `json:"pid"`
+	Command string `json:"command"`
+}
