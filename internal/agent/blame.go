@@ -324,27 +324,3 @@ func memoryOf(d *evidence.Garbled, s *evidence.Written, ahead int64) uint64 {
 	}
 	return s.From + uint64(at-s.At)
 }
-
-// How much closer a stream is looked at that turned to garbage.
-const (
-	closerFor    = 10 * time.Second
-	closerStacks = 16
-)
-
-// climb looks closer at a stream that turns to garbage: for a time, stacks of its next writes are taken,
-// whatever they hold.
-func (f *flight) climb(i int, why string) {
-	if f.set == nil || f.blame.out[i].Inode == 0 {
-		return
-	}
-	if f.blame.steps == nil {
-		f.blame.steps = ladder.New(ladder.Config{Longest: time.Minute, Hold: [5]time.Duration{ladder.Garbage: closerFor}})
-	}
-	at := bootNanos()
-	f.blame.steps.Tick(at)
-	for _, c := range f.blame.steps.See(at, streams[i].String(), ladder.Garbage, why) {
-		if c.Closer {
-			_ = f.set.Closer(f.blame.out[i], closerStacks, at+int64(closerFor)) // it is blamed without them, too
-		}
-	}
-}

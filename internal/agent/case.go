@@ -112,7 +112,7 @@ func what(o *evidence.Observation) string {
 	case *evidence.Stdio:
 		return fmt.Sprint(d.FD, d.Action, d.Is)
 	case *evidence.Step:
-		return fmt.Sprint(d.Step, d.Sign)
+		return fmt.Sprint(d.Step, d.Sign, d.Stream)
 	case *evidence.WriteShort:
 		return fmt.Sprint(d.FD)
 	case *evidence.WriteRefused:

@@ -42,6 +42,7 @@ func (f *flight) readOutput() {
 		}
 		f.lookForStall(i, s)
 	}
+	f.descend()
 	f.answer(false)
 }
 

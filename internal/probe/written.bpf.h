@@ -371,7 +371,6 @@ CALL_END(syscall_written, regs, ret)
 	if (!o || flags & (WRITTEN_ODD | WRITTEN_CLOSER)) {
 		k.pid = p->pid;
 		k.subject = p->subject;
-	k.subject = p->subject;
 		k.err = flags;
 		k.arg = r->tid;
 		l->count = count(&k, ret) + 1;

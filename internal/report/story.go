@@ -379,7 +379,7 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 	case *evidence.Cgroup:
 		return cgroup(d), "", 0
 	case *evidence.Step:
-		return step(d), d.Why, 5
+		return step(d), d.Stream + d.Why, 5
 	case *evidence.FileRefused:
 		return fileRefused(d), d.Call + d.Errno.String() + d.Path, fileScore(d.Errno)
 	case *evidence.SelectBeyond:
