@@ -36,6 +36,7 @@ const (
 // result is what came of one kind.
 type result struct {
 	tried, missed, beyond, text [6]int // by length
+	oddTried, oddMissed         [6]int // of 64 bytes and more, by how many bytes are no text, see oddSteps
 	labels, wrong               map[string]int
 	sources                     int
 	example                     []string
@@ -88,6 +89,7 @@ func (e *eval) garbage() error {
 		}
 	}
 	e.missTable(names, rows)
+	e.oddTable(names, rows)
 	e.labelTable(names, rows)
 	return nil
 }
@@ -129,10 +131,17 @@ func (e *eval) mix(k kind, sources, logs [][]byte) *result {
 				}
 			}
 			r.tried[li]++
+			step := oddStep(p)
+			if n >= 64 {
+				r.oddTried[step]++
+			}
 			if size == 0 {
 				r.missed[li]++
+				if n >= 64 {
+					r.oddMissed[step]++
+				}
 				if n >= 64 && len(r.example) < e.show {
-					r.example = append(r.example, fmt.Sprintf("missed: %.160q", p))
+					r.example = append(r.example, fmt.Sprintf("missed (%d odd): %.160q", odd(p), p))
 				}
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/descry-dev/descry/internal/evidence"
@@ -39,8 +40,12 @@ type blame struct {
 	tail  []byte // of a stream, reused
 	steps *ladder.Ladder
 
+	sought [2]time.Time // when it was last looked who has an output open
+
 	asked [2]int       // pieces of garbage of each stream that were blamed
 	askAt [2]time.Time // when the last one was
+
+	ended atomic.Int64 // boot time at which a process last ended, 0: none has
 
 	guard chan struct{} // of what observe adds, filled once
 	seen  []*evidence.Observation
@@ -250,6 +255,10 @@ func (f *flight) answer(last bool) {
 			d.Writer, d.Others, d.Unseen, d.Context = nil, 0, "", nil
 			left = append(left, w)
 			continue
+		}
+		if d.Writer == nil && time.Since(b.sought[w.stream]) >= blameAgain {
+			b.sought[w.stream] = time.Now()
+			f.byRing(d, w.stream)
 		}
 		if x := d.Writer; x != nil && x.Exact && (x.Writes == 1 && x.BootNanos < w.o.BootNanos || d.From != 0) { // the relay saw it later
 			w.o.WallNanos -= w.o.BootNanos - x.BootNanos

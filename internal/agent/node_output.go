@@ -35,6 +35,10 @@ type logsConfig struct {
 	Tell     func(subject uint32, o *evidence.Observation)
 	Sign     func(subject uint32, why string) // a stream turns to garbage that has not ended yet; may be nil
 	Say      func(format string, args ...any)
+
+	// Unseen takes garbage in an output whose writer was not seen, in place of Tell; what stands before it was read at boot time
+	// since. nil: Tell does.
+	Unseen func(subject uint32, o *evidence.Observation, out pipeOf, since int64)
 }
 
 // followTick is how often it is looked whether logs are due.

@@ -31,7 +31,8 @@ type containerLog struct {
 	told    [2]int  // torn lines
 	foreign [2]bool // told
 	spans   [2]toldSpans
-	grows   [2]int64 // offset of the garbage that was signed while it grows, and one
+	grows   [2]int64     // offset of the garbage that was signed while it grows, and one
+	since   [2]time.Time // when what stands before that was read; zero: not known
 
 	mu      sync.Mutex
 	at      [2]int64 // offset in each stream, up to which was read
@@ -104,6 +105,24 @@ func (s *stamps) of(at int64) time.Time {
 		return time.Time{}
 	}
 	return output.StampTime(bytes.TrimRight(s.text[best][:], "\x00"))
+}
+
+// before is when the piece in front of that with the byte at an offset was read; zero where that is not known.
+func (s *stamps) before(at int64) time.Time {
+	last, prev := -1, -1
+	for i := range min(s.n, stampsKept) {
+		switch {
+		case s.at[i] > at:
+		case last < 0 || s.at[i] > s.at[last]:
+			last, prev = i, last
+		case prev < 0 || s.at[i] > s.at[prev]:
+			prev = i
+		}
+	}
+	if prev < 0 {
+		return time.Time{}
+	}
+	return output.StampTime(bytes.TrimRight(s.text[prev][:], "\x00"))
 }
 
 func (c *containerLog) take(p *output.Part) {
@@ -184,6 +203,10 @@ func (c *containerLog) partial(atEnd bool) {
 
 // tell hands on an observation of what was written at a time; zero: now.
 func (c *containerLog) tell(d evidence.Detail, at time.Time) {
+	c.logs.cfg.Tell(c.subject, c.observation(d, at))
+}
+
+func (c *containerLog) observation(d evidence.Detail, at time.Time) *evidence.Observation {
 	c.logs.mu.Lock()
 	pid := c.pid
 	c.logs.mu.Unlock()
@@ -193,7 +216,7 @@ func (c *containerLog) tell(d evidence.Detail, at time.Time) {
 		o.WallNanos = wall
 	}
 	o.Subject = c.subject
-	c.logs.cfg.Tell(c.subject, o)
+	return o
 }
 
 // found takes a piece of garbage.
@@ -202,7 +225,7 @@ func (c *containerLog) found(f output.Found, growing bool) {
 	when := c.marks[s].of(f.At)
 	if growing {
 		if c.grows[s] != f.At+1 {
-			c.grows[s] = f.At + 1
+			c.grows[s], c.since[s] = f.At+1, c.marks[s].before(f.At)
 			c.remember(s, f)
 			if c.logs.cfg.Sign != nil {
 				c.logs.cfg.Sign(c.subject, fmt.Sprintf("its %s turns to garbage at byte %d", streams[s], f.At))
@@ -211,10 +234,11 @@ func (c *containerLog) found(f output.Found, growing bool) {
 		return
 	}
 	c.remember(s, f)
+	since := c.marks[s].before(f.At)
 	c.mu.Lock()
 	c.garbled += f.Length
 	if c.grows[s] == f.At+1 {
-		c.grows[s] = 0
+		c.grows[s], since = 0, c.since[s]
 	}
 	t := &c.spans[s]
 	t.n++
@@ -228,7 +252,15 @@ func (c *containerLog) found(f output.Found, growing bool) {
 	}
 	d := &evidence.Garbled{Stream: streams[s].String(), Offset: f.At, Length: f.Length, LooksLike: f.LooksLike, Preview: f.Preview}
 	c.blameFor(s, d, when)
-	c.tell(d, when)
+	o := c.observation(d, when)
+	c.logs.mu.Lock()
+	out := c.out[s]
+	c.logs.mu.Unlock()
+	if d.Writer != nil || since.IsZero() || out.Inode == 0 || c.logs.cfg.Unseen == nil {
+		c.logs.cfg.Tell(c.subject, o)
+		return
+	}
+	c.logs.cfg.Unseen(c.subject, o, out, bootNanos()-time.Since(since).Nanoseconds())
 }
 
 // remember keeps what stands around the first garbage of a stream, and whether that was text before.

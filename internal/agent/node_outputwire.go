@@ -21,6 +21,15 @@ func (n *node) openOutput() (end func(), err error) {
 			o.Subject = id
 			n.post(message{o: o})
 		},
+		Unseen: func(id uint32, o *evidence.Observation, out pipeOf, since int64) {
+			o.Subject = id
+			n.post(message{do: func() {
+				if s := n.subjects[id]; s != nil {
+					n.byAlone(s, o.Detail.(*evidence.Garbled), out, since)
+				}
+				n.observe(o)
+			}})
+		},
 		Sign: func(id uint32, why string) {
 			n.post(message{do: func() {
 				if s := n.subjects[id]; s != nil {

@@ -66,6 +66,7 @@ type subject struct {
 	late  bool                  // the kernel's last events did not come in time
 	ended bool                  // what becomes of its death is decided, or soon will be
 	using int                   // cases that are being made of it
+	left  int64                 // boot time at which a process of it was last seen to end, 0: none
 }
 
 // member is a process of a subject.
@@ -78,6 +79,7 @@ type member struct {
 	look     outlook
 	rise     ladder.Rise       // of its descriptors
 	warned   map[string]string // cases of warnings that hold, by limit
+	born     int64             // boot time at which it was first seen
 }
 
 // Bounds of one subject.
@@ -128,7 +130,7 @@ func (n *node) join(s *subject, pid int32) *member {
 	if len(s.procs) >= maxMembers || pid <= 0 {
 		return nil
 	}
-	m := new(member)
+	m := &member{born: bootNanos()}
 	s.procs[pid] = m
 	n.pids[pid] = s
 	return m
@@ -137,6 +139,7 @@ func (n *node) join(s *subject, pid int32) *member {
 // leave forgets a process of a subject.
 func (n *node) leave(s *subject, pid int32) {
 	delete(s.procs, pid)
+	s.left = bootNanos()
 	if n.pids[pid] == s {
 		delete(n.pids, pid)
 	}

@@ -24,6 +24,13 @@ type mapsBook struct {
 	order []int32 // oldest first
 }
 
+// knows says whether a process is one that was swept.
+func (b *mapsBook) knows(pid int32) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.of[pid] != nil
+}
+
 type mapsOf struct {
 	text     []byte
 	mappings []symbol.Mapping // of text, parsed when first asked for

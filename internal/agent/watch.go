@@ -158,6 +158,8 @@ func (f *flight) observe(o *evidence.Observation) {
 		}
 	case *evidence.Stdio:
 		f.blame.changed(o.PID, o.BootNanos, d)
+	case *evidence.Exit:
+		f.blame.ended.Store(o.BootNanos)
 	}
 	f.rec.Record(o)
 }

@@ -19,6 +19,12 @@ func (v *View) writerWords(g *evidence.Garbled) string {
 	if !w.Exact {
 		s = "; the first of it was most likely written by "
 	}
+	switch g.By {
+	case evidence.ByAlone:
+		return s + fmt.Sprintf("%s (pid %d), which alone had that open, as descriptor %d", orProgram(w.Comm), w.PID, w.FD)
+	case evidence.ByRing:
+		return s + fmt.Sprintf("%s (pid %d) through its io_uring, whose writes are not seen", orProgram(w.Comm), w.PID)
+	}
 	s += whoWrote(w)
 	if f := ownFrame(w.Trace); f != nil && f.Own {
 		s += ", in " + frameText(f)
@@ -28,13 +34,16 @@ func (v *View) writerWords(g *evidence.Garbled) string {
 
 // whoWrote is "thread 4243 of cart, with write to descriptor 2".
 func whoWrote(w *evidence.Writer) string {
-	comm := plain(w.Comm, 20)
-	if comm == "" {
-		comm = "a program"
-	}
-	s := fmt.Sprintf("%s (pid %d", comm, w.PID)
+	s := fmt.Sprintf("%s (pid %d", orProgram(w.Comm), w.PID)
 	if w.TID != w.PID {
 		s += fmt.Sprintf(", thread %d", w.TID)
 	}
 	return s + fmt.Sprintf(") with %s to descriptor %d", plain(w.Call, 20), w.FD)
+}
+
+func orProgram(comm string) string {
+	if comm = plain(comm, 20); comm == "" {
+		return "a program"
+	}
+	return comm
 }

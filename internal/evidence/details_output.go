@@ -91,7 +91,14 @@ type Garbled struct {
 	Context *Context `json:"-"` // of the writer, whose Trace is made of it
 
 	From uint64 `json:"from,omitzero"` // where its first byte stood in the writer's memory, 0: not known
+	By   string `json:"by,omitzero"`   // how Writer is known, if not by a write that was seen: ByAlone, ByRing
 }
+
+// How a writer is known whose write was not seen; it is likely then.
+const (
+	ByAlone = "alone"    // it alone of its container had the output open, from before what stands in front of it
+	ByRing  = "io_uring" // it alone of those that have the output open has an io_uring, whose writes are not seen
+)
 
 // OutputStalled says that what descry passes the output on to has not taken it for a while.
 type OutputStalled struct {

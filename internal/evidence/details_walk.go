@@ -311,6 +311,7 @@ func (d *Garbled) walk(c *codec) {
 	optional(c, &d.Context, func(c *codec, x *Context) { x.walk(c) })
 	c.str(&d.Unseen)
 	c.u64(&d.From)
+	c.str(&d.By)
 }
 
 // Kind is KindOutputStalled.

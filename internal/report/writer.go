@@ -22,6 +22,12 @@ func writtenBy(d *evidence.Garbled) string {
 	} else {
 		s += fmt.Sprintf(" (pid %d)", w.PID)
 	}
+	switch d.By {
+	case evidence.ByAlone:
+		return s + fmt.Sprintf(", which alone had it open, as descriptor %d", w.FD)
+	case evidence.ByRing:
+		return s + fmt.Sprintf(" through its io_uring, whose writes are not seen, to descriptor %d", w.FD)
+	}
 	switch d.Others {
 	case 0:
 	case 1:

@@ -12,9 +12,9 @@ import (
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
-// holders finds the processes that have the command's output open for writing, as far as this
+// Holders finds the processes that have the command's output open for writing, as far as this
 // process may see.
-func (c *Command) holders() []evidence.Holder {
+func (c *Command) Holders() []evidence.Holder {
 	var links []string
 	for s := range streams {
 		if inode := c.tap.inode[s]; inode != 0 && !c.tap.Totals(s).Ended {

@@ -93,7 +93,7 @@ func (c *Command) Wait() Result {
 		case <-c.give:
 			gaveUp, waiting = true, false
 		case <-held.C:
-			holders = c.holders()
+			holders = c.Holders()
 			before := passed
 			passed = c.passed()
 			switch {
@@ -109,7 +109,7 @@ func (c *Command) Wait() Result {
 	r := c.Death()
 	r.OutputHeld, r.Holders, r.GaveUp, r.Stuck = outputHeld, holders, gaveUp, stuck
 	r.RelayLost = c.lostRelay()
-	if gaveUp && len(c.holders()) == 0 {
+	if gaveUp && len(c.Holders()) == 0 {
 		// As it would be without us: what the reader has not taken is lost with its writer.
 		syscall.Kill(c.relay, syscall.SIGKILL)
 	}
