@@ -26,4 +26,19 @@ static __always_inline __u64 rss_pages(struct mm_struct *mm)
 	return n > 0 ? n : 0;
 }
 
+/* rss_near is rss_pages by plain loads, for the iterators, which may, and which do it often. */
+static __always_inline __u64 rss_near(struct mm_struct *mm)
+{
+	__s64 n;
+
+	if (bpf_core_type_exists(struct mm_rss_stat)) {
+		struct mm_struct___v61 *old = (void *)mm;
+
+		n = old->rss_stat.count[0].counter + old->rss_stat.count[1].counter + old->rss_stat.count[3].counter;
+	} else {
+		n = mm->rss_stat[0].count + mm->rss_stat[1].count + mm->rss_stat[3].count;
+	}
+	return n > 0 ? n : 0;
+}
+
 #endif
