@@ -64,6 +64,7 @@ func shown(entries []casebook.Entry) []*evidence.Case {
 		c := &evidence.Case{ID: e.ID, Kind: e.Kind, OpenedAt: e.OpenedAt, Subject: evidence.Subject{
 			Command: e.Command, Namespace: e.Namespace, Pod: e.Pod, Container: e.Container, ContainerID: e.ContainerID, Unit: e.Unit,
 		}}
+		c.WithdrawnAt = e.WithdrawnAt
 		if e.Kind != evidence.CaseWarning {
 			c.Death = &evidence.Death{ExitCode: e.ExitCode, Signal: e.Signal, Comm: e.Comm, NotStarted: e.NotStarted}
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/descry-dev/descry/internal/agent"
+	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/report"
 )
 
@@ -25,6 +26,8 @@ func topCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "top", Short: "Show what the agent of this machine watches now, nearest to a limit first", Args: cobra.NoArgs,
 		Long: `Show the containers and units that descry agent watches now, nearest to their descriptor limit first.
+FULL IN is when a limit is reached, and which: descriptors (fds, or those that select() takes), tasks, memory, mappings
+(maps). With "!" a warning holds, which descry cases has.
 
 On a terminal the table is drawn anew until ^C; elsewhere, and with -n, it is printed so often.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -89,7 +92,7 @@ On a terminal the table is drawn anew until ^C; elsewhere, and with -n, it is pr
 
 // drawTop writes the table; rows bounds it, 0: all.
 func drawTop(w io.Writer, st *agent.NodeStatus, color bool, width, rows int) error {
-	const form = "%6s %6s %13s %9s %9s  %s"
+	const form = "%6s %6s %13s %13s %9s  %s"
 	processes := 0
 	for i := range st.Subjects {
 		processes += st.Subjects[i].Processes
@@ -119,6 +122,9 @@ func drawTop(w io.Writer, st *agent.NodeStatus, color bool, width, rows int) err
 		if s.Seconds > 0 {
 			full = shortSpan(s.Seconds)
 		}
+		if of := shortLimits[s.Limit]; of != "" {
+			full = strings.TrimPrefix(full+" "+of, "- ")
+		}
 		if s.Warned {
 			full += "!"
 		}
@@ -137,6 +143,12 @@ func drawTop(w io.Writer, st *agent.NodeStatus, color bool, width, rows int) err
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// shortLimits are the limits of forecasts in a column.
+var shortLimits = map[string]string{
+	evidence.LimitNoFile: "fds", evidence.LimitFDSetSize: "select", evidence.LimitPids: "tasks",
+	evidence.LimitMemory: "memory", evidence.LimitMappings: "maps", evidence.LimitFileMax: "files",
 }
 
 func shortSpan(seconds float64) string {

@@ -201,6 +201,7 @@ type machine struct {
 	available int64
 	missing   string // why there is nothing
 	files     *bound // forecast of open files
+	warned    bool   // of them
 }
 
 const nearLimit = 7 // tenths

@@ -14,6 +14,7 @@ import (
 type material struct {
 	id       string // of the case; "": a new one
 	kind     evidence.CaseKind
+	limit    string // of a warning
 	subject  evidence.Subject
 	all      []*evidence.Observation
 	maps     *mapsBook
@@ -37,6 +38,7 @@ func (m *material) assemble() *evidence.Case {
 		Counters:   m.counters,
 		Coverage:   m.coverage,
 		LastOutput: m.output,
+		Limit:      m.limit,
 	}
 	if c.ID == "" {
 		c.ID = ulid.Make().String()

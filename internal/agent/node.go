@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/descry-dev/descry/internal/casebook"
@@ -59,6 +60,10 @@ type node struct {
 	logs  *logs
 	cores *nodeCores // nil: none are received
 	loops loops      // of the judges, too
+
+	failing seldom       // likewise
+	unkept  atomic.Int64 // cases that could not be kept
+	dropped atomic.Int64 // cases that made room
 
 	in   chan message
 	done chan struct{} // closed when nobody reads in any more
@@ -353,6 +358,7 @@ func (n *node) sweep() {
 		n.figures.counted = from
 		go n.writeMore()
 	}
+	n.failing.tell(n.log)
 	n.boundRecordings()
 	n.measure(time.Since(from))
 }
@@ -370,7 +376,7 @@ func (n *node) writeMore() {
 			_, err = n.book.Put(c)
 		}
 		if err != nil {
-			n.log.Warn("deaths are not counted on the case that they are like", "case", id, "deaths", more.Count, "error", err)
+			n.failing.say(n.log, "deaths are not counted on the case that they are like", "case", id, "deaths", more.Count, "error", err)
 		}
 	}
 }

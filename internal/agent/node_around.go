@@ -109,9 +109,11 @@ func (n *node) tellGroup(s *subject, all bool) {
 	}
 	s.near = d.Max > 0 && d.Held*4 >= d.Max*3 || d.PidsMax > 0 && d.Pids*4 >= d.PidsMax*3
 	o := now(evidence.SourceSample, s.main, d)
-	s.outlook.add(o.BootNanos, d, func(e forecast.Event) { n.warn(s, &s.warned, s.main, "", &e) })
-	if h, ok := s.outlook.headroom(); ok {
-		n.growing(s, &h)
+	if s.exit == nil { // at its end all falls
+		s.outlook.add(o.BootNanos, d, func(e forecast.Event) { n.warn(s, &s.warned, s.main, "", &e) })
+		if h, ok := s.outlook.headroom(); ok {
+			n.growing(s, &h)
+		}
 	}
 	if all || s.group == nil || changed(s.group, d) {
 		s.group = d
@@ -170,7 +172,7 @@ func (n *node) lookAround() {
 		case int(s.id)%turns == a.turn%turns:
 			n.tellGroup(s, false)
 			n.tellNetwork(s, false)
-		case s.near && (int(s.id)+a.turn)%near == 0:
+		case (s.near || s.manyTasks()) && (int(s.id)+a.turn)%near == 0:
 			n.tellGroup(s, false)
 		}
 	}
@@ -192,6 +194,11 @@ func (n *node) lookAround() {
 	}
 }
 
+// manyTasks says whether a subject has, by the sweep, half of the tasks that it may have: these can come fast.
+func (s *subject) manyTasks() bool {
+	return s.group != nil && s.group.PidsMax > 0 && s.tasks*2 >= s.group.PidsMax
+}
+
 // lastAround takes how things are right at the end of a subject.
 func (n *node) lastAround(s *subject) {
 	n.tellGroup(s, true)
@@ -206,11 +213,18 @@ func (n *node) tellMachine(last bool) *evidence.Observation {
 		n.around.machine.missing = err.Error()
 		return nil
 	}
-	d.Last = last
+	o := now(evidence.SourceSample, 0, d)
+	if d.Last = last; !last {
+		if n.around.machine.files == nil {
+			n.around.machine.files = newBound(forecast.LimitFileMax)
+		}
+		if e, ok := n.around.machine.files.add(o.BootNanos, d.Files, d.FilesMax); ok {
+			n.warnFiles(&e)
+		}
+	}
 	if !n.around.machine.worth(d) && !last {
 		return nil
 	}
-	o := now(evidence.SourceSample, 0, d)
 	if !last {
 		copy(n.around.told[:], n.around.told[1:])
 		n.around.told[machineKept-1] = o

@@ -37,6 +37,11 @@ func (n *node) exited(s *subject, o *evidence.Observation, d *evidence.Exit) {
 	if s.main == 0 && s.exit == nil && m != nil && m.executed && n.outside(s, d.Parent) { // it ended before it was looked at
 		n.lead(s, o.PID, m.args)
 	}
+	if m != nil && o.PID != s.main {
+		for limit := range m.warned { // what grew has gone with it
+			n.letGo(m.warned, limit)
+		}
+	}
 	n.leave(s, o.PID)
 	switch {
 	case o.PID == s.main && s.exit == nil:
@@ -114,9 +119,11 @@ func (n *node) bury(s *subject, late bool) {
 	case s.sandbox:
 		n.podEnded(s.ref.PodUID)
 	case n.asked(s, d):
+		n.letGoAll(s)
 		n.await(s)
 		return
 	case well && !n.logs.turned(s.id):
+		n.letGoAll(s)
 		n.decided(s, "")
 	default:
 		n.open(s, evidence.CaseDeath, s.exit, false)
@@ -155,7 +162,7 @@ func (n *node) open(s *subject, kind evidence.CaseKind, o *evidence.Observation,
 	case n.jobs <- j:
 	default:
 		s.using--
-		n.log.Error("a death is not judged: too many at once", "container", s.name())
+		n.failing.say(n.log, "a death is not judged: too many at once", "container", s.name())
 	}
 }
 
@@ -206,8 +213,18 @@ func (n *node) keep(j *job, c *evidence.Case) bool {
 	if !j.again && !n.loops.admit(j.workload, c, c.OpenedAt) {
 		return false
 	}
-	if _, err := n.book.Put(c); err != nil {
-		n.log.Error("a case is not kept", "subject", report.Headline(c), "error", err)
+	if j.again {
+		was, err := n.book.Get(c.ID)
+		if err != nil {
+			return false // its workload had cases enough, or it made room
+		}
+		c.OpenedAt, c.More, c.WithdrawnAt = was.OpenedAt, was.More, was.WithdrawnAt // what others have added to it
+	}
+	dropped, err := n.book.Put(c)
+	n.dropped.Add(int64(dropped))
+	if err != nil {
+		n.unkept.Add(1)
+		n.failing.say(n.log, "a case is not kept", "subject", report.Headline(c), "error", err)
 		return false
 	}
 	args := []any{}

@@ -21,8 +21,6 @@ type figures struct {
 	climbs     map[string]int64
 	descents   int64
 	kept       map[string]int64
-	failed     int64
-	dropped    int64 // cases that made room
 	recordings int64 // bytes
 }
 
@@ -89,15 +87,20 @@ func (n *node) container(s *subject, c *metrics.Container, counters bool) {
 		if c.WorstLimit == 0 || p.SoftLimit > 0 && p.Open*c.WorstLimit > c.WorstOpen*p.SoftLimit {
 			c.WorstOpen, c.WorstLimit = p.Open, p.SoftLimit
 		}
-		if h, ok := m.look.headroom(); ok && h.Seconds > 0 {
-			casts = append(casts, metrics.Forecast{Limit: h.Limit, Seconds: h.Seconds, Earliest: h.SecondsLow, Latest: h.SecondsHigh, Warned: m.warned[h.Limit] != ""})
-		}
+		m.look.each(func(h *evidence.Headroom) { casts = append(casts, castOf(h, m.warned)) })
 	}
+	s.outlook.each(func(h *evidence.Headroom) { casts = append(casts, castOf(h, s.warned)) })
 	c.Forecasts = nearest(casts)
 	if counters {
 		c.Counters = n.set.SubjectCounters(s.id)
 		n.logs.counters(s.id, c.Counters)
 	}
+}
+
+// castOf is a forecast for metrics; warned has the warnings that hold.
+func castOf(h *evidence.Headroom, warned map[string]string) metrics.Forecast {
+	_, is := warned[h.Limit]
+	return metrics.Forecast{Limit: h.Limit, Seconds: h.Seconds, Earliest: h.SecondsLow, Latest: h.SecondsHigh, Warned: is}
 }
 
 // nearest keeps of each limit the forecast that comes first.
@@ -107,9 +110,11 @@ next:
 	for _, f := range all {
 		for i := range out {
 			if out[i].Limit == f.Limit {
-				if f.Seconds < out[i].Seconds {
-					out[i] = f
+				f.Warned = f.Warned || out[i].Warned
+				if f.Seconds > out[i].Seconds {
+					f.Seconds, f.Earliest, f.Latest = out[i].Seconds, out[i].Earliest, out[i].Latest
 				}
+				out[i] = f
 				continue next
 			}
 		}
@@ -122,7 +127,7 @@ next:
 func (n *node) aboutAgent() *metrics.Agent {
 	a := &metrics.Agent{
 		Events: n.set.Read(), Lost: n.set.Lost(), NoRoom: n.steps.Refused(), Recording: n.figures.recordings,
-		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.figures.failed, Dropped: n.figures.dropped,
+		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.unkept.Load(), Dropped: n.dropped.Load(),
 	}
 	for _, s := range n.subjects {
 		if s.exit != nil {
@@ -139,6 +144,11 @@ func (n *node) aboutAgent() *metrics.Agent {
 		}
 		for _, d := range s.rec.Dropped() {
 			a.Forgotten += d
+		}
+	}
+	if b := n.around.machine.files; b != nil {
+		if h, ok := b.Headroom(); ok && h.Seconds > 0 {
+			a.Forecasts = []metrics.Forecast{{Limit: h.Limit, Seconds: h.Seconds, Earliest: h.SecondsLow, Latest: h.SecondsHigh, Warned: n.around.machine.warned}}
 		}
 	}
 	for _, st := range n.set.Status() {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
+
+	"github.com/descry-dev/descry/internal/evidence"
 )
 
 // NodeStatus is what an agent says of what runs now.
@@ -178,12 +180,33 @@ func (s *subject) status() SubjectStatus {
 		if out.SoftLimit == 0 || p.SoftLimit > 0 && p.Open*out.SoftLimit > out.Open*p.SoftLimit {
 			out.Open, out.SoftLimit, out.WorstPID = p.Open, p.SoftLimit, pid
 		}
-		if h, ok := m.look.headroom(); ok && h.Seconds > 0 && (out.Seconds == 0 || h.Seconds < out.Seconds) {
-			out.Seconds, out.Limit = h.Seconds, h.Limit
+		if h, ok := m.look.headroom(); ok {
+			out.exhausts(&h)
 		}
-		out.Warned = out.Warned || len(m.warned) > 0
+		out.warnedOf(m.warned)
 	}
+	if h, ok := s.outlook.headroom(); ok {
+		out.exhausts(&h)
+	}
+	out.warnedOf(s.warned)
 	return out
+}
+
+// warnedOf takes the warnings that hold; where there is no forecast they say what of.
+func (s *SubjectStatus) warnedOf(warned map[string]string) {
+	for limit := range warned {
+		s.Warned = true
+		if s.Seconds == 0 && (s.Limit == "" || limit < s.Limit) {
+			s.Limit = limit
+		}
+	}
+}
+
+// exhausts takes a forecast, where it comes first.
+func (s *SubjectStatus) exhausts(h *evidence.Headroom) {
+	if h.Seconds > 0 && (s.Seconds == 0 || h.Seconds < s.Seconds) {
+		s.Seconds, s.Limit = h.Seconds, h.Limit
+	}
 }
 
 // ErrNoAgent is what AskNode's error wraps where no agent runs with that state.

@@ -39,6 +39,7 @@ type subject struct {
 	began   time.Time // when it executed the container's program, zero: not known
 	command []string
 	procs   map[int32]*member
+	tasks   int64 // processes and threads, as swept last
 	rec     *recorder.Recorder
 	memory  int // bytes that rec may take
 	maps    mapsBook
@@ -76,6 +77,7 @@ type member struct {
 	told     evidence.Process // as recorded last
 	at       int64            // boot time of that
 	last     evidence.Process // as swept last
+	comm     string           // likewise
 	look     outlook
 	rise     ladder.Rise       // of its descriptors
 	warned   map[string]string // cases of warnings that hold, by limit
@@ -138,6 +140,9 @@ func (n *node) join(s *subject, pid int32) *member {
 
 // leave forgets a process of a subject.
 func (n *node) leave(s *subject, pid int32) {
+	if m := s.procs[pid]; m != nil {
+		s.tasks -= m.last.Threads
+	}
 	delete(s.procs, pid)
 	s.left = bootNanos()
 	if n.pids[pid] == s {

@@ -85,6 +85,20 @@ func program(what string) {
 			}
 			time.Sleep(time.Second / time.Duration(n))
 		}
+	case "maps": // n a second, two for each
+		b, err := unix.Mmap(-1, 0, 40000*2*os.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+		if err != nil {
+			panic(err)
+		}
+		for i := 0; i < 32000; i++ {
+			if err := unix.Mprotect(b[2*i*os.Getpagesize():][:os.Getpagesize()], unix.PROT_READ); err != nil {
+				break
+			}
+			if i%100 == 0 {
+				time.Sleep(200 * time.Second / time.Duration(n))
+			}
+		}
+		time.Sleep(time.Hour) // not select {}: Go ends a program that nothing can wake
 	case "child":
 		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("kill -%d $$", n))
 		cmd.Env = []string{}

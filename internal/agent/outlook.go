@@ -69,6 +69,25 @@ func sooner(h evidence.Headroom, ok bool, b *bound) (evidence.Headroom, bool) {
 	return h, ok
 }
 
+// each gives all forecasts that there are.
+func (w *outlook) each(tell func(*evidence.Headroom)) {
+	for _, h := range w.tracker.All() {
+		if h.Seconds > 0 {
+			tell(&h)
+		}
+	}
+	w.maps.each(tell)
+}
+
+func (b *bound) each(tell func(*evidence.Headroom)) {
+	if b == nil {
+		return
+	}
+	if h, ok := b.Headroom(); ok && h.Seconds > 0 {
+		tell(&h)
+	}
+}
+
 // groupOutlook is the forecast of a cgroup: its tasks, and its memory without page cache.
 type groupOutlook struct{ pids, memory *bound }
 
@@ -95,6 +114,12 @@ func (g *groupOutlook) headroom() (h evidence.Headroom, ok bool) {
 	}
 	h, ok = g.pids.Headroom()
 	return sooner(h, ok, g.memory)
+}
+
+// each gives all forecasts that there are.
+func (g *groupOutlook) each(tell func(*evidence.Headroom)) {
+	g.pids.each(tell)
+	g.memory.each(tell)
 }
 
 // forecast prints and records when a limit comes near, and when that is over.

@@ -26,8 +26,11 @@ const (
 	tailMost  = 1 << 20
 )
 
-// beforeCore are the members one of which is the last where there is no core.
-var beforeCore = []string{"timeline", "counters", "coverage", "fdTable", "lastOutput"}
+// beforeCore are the members one of which is the last where there is no core, but for those afterCore.
+var (
+	beforeCore = []string{"timeline", "counters", "coverage", "fdTable", "lastOutput"}
+	afterCore  = []string{"more", "withdrawnAt", "limit"}
+)
 
 var errHead = errors.New("not in the form that Put writes")
 
@@ -90,8 +93,8 @@ func (b *Book) quick(name string, q *quickReader) (Entry, error) {
 	if !st.Mode().IsRegular() || st.Size() > maxFile {
 		return Entry{}, errHead
 	}
-	fingerprint, err := q.readTail(f, st.Size())
-	if err != nil {
+	var tail Entry
+	if q.readTail(f, st.Size(), &tail) != nil {
 		return Entry{}, errHead
 	}
 	h, err := q.readHead(io.NewSectionReader(f, 0, min(st.Size(), headMost)))
@@ -102,43 +105,71 @@ func (b *Book) quick(name string, q *quickReader) (Entry, error) {
 		return Entry{}, errHead
 	}
 	e := h.entry()
-	e.Fingerprint = fingerprint
+	e.Fingerprint, e.WithdrawnAt = tail.Fingerprint, tail.WithdrawnAt
 	return e, nil
 }
 
-// readTail checks that the file ends as a case does, and gives the fingerprint of its core, which is its last
-// member where there is one.
-func (q *quickReader) readTail(f io.ReaderAt, size int64) (fingerprint string, err error) {
+// readTail checks that the file ends as a case does, and puts into e what stands there: the fingerprint of its core,
+// and when a warning was withdrawn.
+func (q *quickReader) readTail(f io.ReaderAt, size int64, e *Entry) error {
 	for n := int64(tailBytes); ; n *= 4 {
 		if int64(cap(q.tail)) < min(n, size) {
 			q.tail = make([]byte, min(n, size))
 		}
 		tail := q.tail[:min(n, size)]
 		if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil || !bytes.HasSuffix(tail, []byte("\n}\n")) {
-			return "", errHead // torn
+			return errHead // torn
 		}
 		// Within strings of JSON there are no line ends: a line that begins so is a member of the case itself.
-		at := lastMember(tail)
+		at, rest := len(tail), tail
+		name := ""
+		for {
+			if at = lastMember(rest); at < 0 {
+				break
+			}
+			if name = memberName(rest[at:]); !slices.Contains(afterCore, name) {
+				break
+			}
+			if name == "withdrawnAt" {
+				if err := member(tail[at:], &e.WithdrawnAt); err != nil {
+					return err
+				}
+			}
+			rest = rest[:at]
+		}
 		switch {
 		case at < 0 && int64(len(tail)) < size && n < tailMost:
 			continue
-		case at < 0:
-			return "", errHead
-		}
-		_, core, has := bytes.Cut(tail, []byte("\n  \"core\": "))
-		if !has {
-			name, _, _ := bytes.Cut(tail[at+4:], []byte{'"'})
-			if !slices.Contains(beforeCore, string(name)) {
-				return "", errHead // of another version
+		case name == "core" && at >= 0:
+			var c struct {
+				Fingerprint string `json:"fingerprint"`
 			}
-			return "", nil
+			if err := member(tail[at:], &c); err != nil {
+				return err
+			}
+			e.Fingerprint = c.Fingerprint
+			return nil
+		case at < 0 || !slices.Contains(beforeCore, name):
+			return errHead // of another version
 		}
-		var c evidence.Core
-		if err := json.UnmarshalDecode(jsontext.NewDecoder(bytes.NewReader(core)), &c); err != nil {
-			return "", err
-		}
-		return c.Fingerprint, nil
+		return nil
 	}
+}
+
+// memberName is the name of the member that b begins with, behind a line's end.
+func memberName(b []byte) string {
+	_, b, _ = bytes.Cut(b, []byte{'"'})
+	name, _, _ := bytes.Cut(b, []byte{'"'})
+	return string(name)
+}
+
+// member reads the value of the member that b begins with.
+func member(b []byte, into any) error {
+	_, b, ok := bytes.Cut(b, []byte("\": "))
+	if !ok {
+		return errHead
+	}
+	return json.UnmarshalDecode(jsontext.NewDecoder(bytes.NewReader(b)), into)
 }
 
 // lastMember is where the last line begins that begins a member of the case, -1 where none does. The search goes

@@ -50,7 +50,8 @@ type Entry struct {
 	ContainerID string    `json:"containerID,omitzero"`
 	Unit        string    `json:"unit,omitzero"`
 	DiedAt      time.Time `json:"diedAt,omitzero"`
-	Refused     string    `json:"refused,omitzero"` // why the server did not take it
+	Refused     string    `json:"refused,omitzero"`     // why the server did not take it
+	WithdrawnAt time.Time `json:"withdrawnAt,omitzero"` // when a warning no longer held
 }
 
 // Problem is a file that stands among the cases and is none that can be read.
@@ -112,7 +113,7 @@ func (b *Book) List() ([]Entry, []Problem, error) {
 
 func entry(c *evidence.Case) Entry {
 	s := &c.Subject
-	e := Entry{ID: c.ID, OpenedAt: c.OpenedAt, Kind: c.Kind, Command: s.Command,
+	e := Entry{ID: c.ID, OpenedAt: c.OpenedAt, Kind: c.Kind, Command: s.Command, WithdrawnAt: c.WithdrawnAt,
 		Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, ContainerID: s.ContainerID, Unit: s.Unit}
 	if len(c.Findings) > 0 {
 		first := &c.Findings[0]

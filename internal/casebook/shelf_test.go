@@ -101,8 +101,11 @@ func TestQuickEntryIsTheWholeOne(t *testing.T) {
 	output := real(31)
 	output.LastOutput.Stdout = []byte(strings.Repeat("\n  \"core\": {\"fingerprint\": \"no\"}", 10_000))
 	output.Findings[0].Summary = "\n  \"core\": {}\n}\n" + strings.Repeat("x", 2*headBytes)
+	warning, counted := real(40), real(41)
+	warning.Kind, warning.Death, warning.Limit, warning.WithdrawnAt = evidence.CaseWarning, nil, "memory.max", time.Now().UTC()
+	counted.More, counted.Core = &evidence.More{Count: 3, LastAt: time.Now().UTC()}, nil
 	q := newQuickReader()
-	for _, c := range append(cases, little, big, huge, output) {
+	for _, c := range append(cases, little, big, huge, output, warning, counted) {
 		put(t, b, c)
 		whole, err := b.read(fileName(c.ID))
 		if err != nil {

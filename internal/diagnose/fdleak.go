@@ -20,17 +20,8 @@ var fdLeak = Cause{
 }
 
 func ruleFDLeak(v *View) *evidence.Finding {
-	if v.dead() {
-		return nil
-	}
-	at := -1
-	var h *evidence.Headroom
-	for i, x := range of[*evidence.Headroom](v) {
-		if x.Limit == "nofile" || x.Limit == "fd_setsize" { // others are of tasks, memory and the like
-			at, h = i, x
-		}
-	}
-	if h == nil || h.PerSecond <= 0 {
+	h, at := v.forecast(evidence.LimitNoFile, evidence.LimitFDSetSize)
+	if h == nil {
 		return nil
 	}
 	g := v.grown(0)

@@ -11,7 +11,8 @@ var memoryLimit = Cause{
 	Title: "Killed for memory",
 	Why: "When a container (its cgroup) reaches its memory limit and nothing can be given back, the kernel's OOM killer kills a process of it with SIGKILL, or all of them (memory.oom.group). " +
 		"The limit may be that of a cgroup above its own: a pod, a slice. The program gets no chance to say anything.",
-	Seen:     "The kernel chose the process as an OOM victim and it died of SIGKILL: certain. Whose limit it was is told by the cgroups above the victim at that moment; where none was at its limit it is node-memory.",
+	Seen: "The kernel chose the process as an OOM victim and it died of SIGKILL: certain. Whose limit it was is told by the cgroups above the victim at that moment; where none was at its limit it is node-memory. " +
+		"Likely, as a warning while it lives: the cgroup's memory without page cache grows, and a forecast says when the limit is reached.",
 	Advice:   "Compare what it needs at its peak with its limit (memory.max of its cgroup); raise the limit, or bound its caches and heap (-Xmx, GOMEMLIMIT, --max-old-space-size).",
 	Rule:     ruleMemoryLimit,
 	Absent:   absentMemoryLimit,
@@ -20,6 +21,9 @@ var memoryLimit = Cause{
 }
 
 func ruleMemoryLimit(v *View) *evidence.Finding {
+	if h, at := v.forecast(evidence.LimitMemory); h != nil {
+		return v.memoryWarning(h, at)
+	}
 	f, at := v.oomKill()
 	if f == nil {
 		return nil

@@ -12,7 +12,8 @@ var pidLimit = Cause{
 	Why: "fork() and clone() were refused with EAGAIN: the user has as many processes and threads as it may have (RLIMIT_NPROC, ulimit -u; it counts all of the user's, in whatever container), " +
 		"the cgroup has (pids.max of a container, TasksMax= of a systemd unit), or the machine (kernel.threads-max, kernel.pid_max). Threads count as processes do. Zombies that nobody waits for count, too.",
 	Seen: "The refused fork or clone, with the limit and the count as the kernel had them at that moment. Certain: the program's last words name it, or it is the last call that failed in the thread that ended the process, at once before its end and without another word. " +
-		"Likely: it was the last that failed and the words are of something else, or another thread met it shortly before the end. A fork that was refused and then went well is no death.",
+		"Likely: it was the last that failed and the words are of something else, or another thread met it shortly before the end. A fork that was refused and then went well is no death. " +
+		"Likely, as a warning while it lives: the cgroup's tasks grow, and a forecast says when pids.max is reached.",
 	Advice:   "See what makes so many processes or threads (ps -eLf, by user or cgroup): a pool without a bound, children that are not waited for. If so many are needed, raise the limit.",
 	Rule:     rulePidLimit,
 	Absent:   absentPidLimit,
@@ -24,6 +25,9 @@ func isSpawnRefused(c *evidence.FailedCall) bool {
 }
 
 func rulePidLimit(v *View) *evidence.Finding {
+	if h, at := v.forecast(evidence.LimitPids); h != nil {
+		return v.tasksWarning(h, at)
+	}
 	s, last := v.refusedLimit(func(r *evidence.LimitRefused) bool { return r.Spawn() && r.Errno == evidence.EAGAIN })
 	l := v.link(tasks, isSpawnRefused, threadWords, s)
 	if l.conf == "" {

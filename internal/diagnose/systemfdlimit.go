@@ -11,7 +11,8 @@ var systemFDLimit = Cause{
 	Title: "The machine is out of file handles",
 	Why: "All processes of a machine share one number of open files, fs.file-max. Beyond it every open and socket fails with ENFILE, " +
 		"\"Too many open files in system\", however few the failing process itself holds.",
-	Seen:     "The kernel refused the process a descriptor with ENFILE. Certain and likely as for fd-limit.",
+	Seen: "The kernel refused the process a descriptor with ENFILE. Certain and likely as for fd-limit. " +
+		"Likely, as a warning while the machine still has some: its open files grow, a forecast says when fs.file-max is reached, and this container holds at least half of them.",
 	Advice:   "Find the process that holds them (descry top, or the largest /proc/PID/fd) and compare /proc/sys/fs/file-nr with fs.file-max; raise fs.file-max if the machine is that busy.",
 	Rule:     ruleSystemFDLimit,
 	Absent:   absentSystemFDLimit,
@@ -19,6 +20,9 @@ var systemFDLimit = Cause{
 }
 
 func ruleSystemFDLimit(v *View) *evidence.Finding {
+	if h, at := v.forecast(evidence.LimitFileMax); h != nil {
+		return v.filesWarning(h, at)
+	}
 	s, last := v.refusals(evidence.ENFILE)
 	l := v.link(others, func(c *evidence.FailedCall) bool { return c.Errno == evidence.ENFILE }, errnoWords[evidence.ENFILE], s)
 	if l.conf == "" {

@@ -66,6 +66,7 @@ type Case struct {
 
 	More        *More     `json:"more,omitzero"`        // further ones like it, of the same workload
 	WithdrawnAt time.Time `json:"withdrawnAt,omitzero"` // when a warning no longer held
+	Limit       string    `json:"limit,omitzero"`       // of a warning: what runs out, as Headroom has it
 }
 
 // More are further deaths or warnings of the same workload that have no case of their own, so that one workload

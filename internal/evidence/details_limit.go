@@ -16,6 +16,14 @@ const (
 	LimitOvercommit = "vm.overcommit_memory"
 )
 
+// Names of limits that Headroom alone has.
+const (
+	LimitNoFile    = "nofile"      // RLIMIT_NOFILE, soft
+	LimitFDSetSize = "fd_setsize"  // what an fd_set of select() holds
+	LimitMemory    = "memory.max"  // memory of a cgroup without page cache, bytes
+	LimitFileMax   = "fs.file-max" // open files of the machine
+)
+
 // LimitRefused is a fork or clone, or a mapping of memory, that the kernel refused for a limit: EAGAIN,
 // ENOMEM, ENOSPC, and EPERM of locked memory.
 type LimitRefused struct {

@@ -57,4 +57,14 @@ type Headroom struct {
 	SecondsHigh float64        `json:"secondsHigh,omitzero"`
 	Group       *FDGroup       `json:"group,omitzero"` // that dominates
 	Unknown     jsontext.Value `json:",embed"`
+
+	Most []Share `json:"most,omitempty"` // who holds most of what is not descriptors of a process, the greatest first
+}
+
+// Share is a part of what is bounded.
+type Share struct {
+	Name      string `json:"name"`               // of a process; of the machine's files that of a container or unit
+	PID       int32  `json:"pid,omitzero"`       // 0: several processes of that name
+	Processes int64  `json:"processes,omitzero"` // so many together
+	Value     int64  `json:"value"`              // in the unit of the limit: bytes, tasks, mappings, files
 }

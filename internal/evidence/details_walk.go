@@ -344,6 +344,7 @@ func (d *Headroom) walk(c *codec) {
 	c.f64(&d.SecondsHigh)
 	optional(c, &d.Group, func(c *codec, g *FDGroup) { g.walk(c) })
 	c.bytes((*[]byte)(&d.Unknown))
+	list(c, &d.Most, func(c *codec, s *Share) { c.str(&s.Name); c.i32(&s.PID); c.i64(&s.Processes); c.i64(&s.Value) })
 }
 
 // Kind is KindLost.

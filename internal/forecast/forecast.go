@@ -15,12 +15,12 @@ import (
 
 // The limits of a Headroom.
 const (
-	LimitNoFile    = "nofile"               // RLIMIT_NOFILE, soft
-	LimitFDSetSize = "fd_setsize"           // what an fd_set of select() holds
-	LimitPids      = evidence.LimitPids     // tasks of a cgroup
-	LimitMemory    = "memory.max"           // memory of a cgroup without page cache, bytes
-	LimitMappings  = evidence.LimitMappings // mappings of a process
-	LimitFileMax   = "fs.file-max"          // open files of the machine
+	LimitNoFile    = evidence.LimitNoFile    // RLIMIT_NOFILE, soft
+	LimitFDSetSize = evidence.LimitFDSetSize // what an fd_set of select() holds
+	LimitPids      = evidence.LimitPids      // tasks of a cgroup
+	LimitMemory    = evidence.LimitMemory    // memory of a cgroup without page cache, bytes
+	LimitMappings  = evidence.LimitMappings  // mappings of a process
+	LimitFileMax   = evidence.LimitFileMax   // open files of the machine
 )
 
 // FDSetSize is the first descriptor number that an fd_set does not hold.
@@ -86,4 +86,17 @@ func (t *Tracker) Headroom() (evidence.Headroom, bool) {
 		}
 	}
 	return best, ok
+}
+
+// All are the forecasts for both limits, where there are any.
+func (t *Tracker) All() (all []evidence.Headroom) {
+	for _, g := range [...]*Gauge{&t.open, t.highest} {
+		if g == nil {
+			continue
+		}
+		if h, ok := g.Headroom(); ok {
+			all = append(all, h)
+		}
+	}
+	return all
 }

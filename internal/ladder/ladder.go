@@ -231,9 +231,9 @@ func SignOf(o *evidence.Observation) (sign Sign, why string, ok bool) {
 		switch {
 		case d.Max <= 0:
 		case d.Seconds > 0 && d.Seconds < 600 || d.Open*10 >= d.Max*9:
-			return NearLimit, fmt.Sprintf("%s: %d of %d", d.Limit, d.Open, d.Max), true
+			return NearLimit, fmt.Sprintf("%s: %s", d.Limit, ofLimit(d)), true
 		case d.PerSecond > 0:
-			return Growth, fmt.Sprintf("%s grows by %.1f a second, %d of %d", d.Limit, d.PerSecond, d.Open, d.Max), true
+			return Growth, fmt.Sprintf("%s grows by %s a second, %s", d.Limit, rateOf(d), ofLimit(d)), true
 		}
 	case *evidence.Exit:
 		if d.Signal != 0 || d.ExitCode != 0 {
@@ -241,4 +241,19 @@ func SignOf(o *evidence.Observation) (sign Sign, why string, ok bool) {
 		}
 	}
 	return 0, "", false
+}
+
+// ofLimit is "100 of 1000".
+func ofLimit(d *evidence.Headroom) string {
+	if d.Limit == evidence.LimitMemory {
+		return fmt.Sprintf("%d MiB of %d MiB", d.Open>>20, d.Max>>20)
+	}
+	return fmt.Sprintf("%d of %d", d.Open, d.Max)
+}
+
+func rateOf(d *evidence.Headroom) string {
+	if d.Limit == evidence.LimitMemory {
+		return fmt.Sprintf("%.1f KiB", d.PerSecond/1024)
+	}
+	return fmt.Sprintf("%.1f", d.PerSecond)
 }

@@ -12,7 +12,7 @@ type life struct {
 	series *series
 	at     time.Time // first told of
 	now    Container // Counters and Forecasts apart
-	casts  [2]Forecast
+	casts  [maxForecasts]Forecast
 	ncasts int
 	counts [numCounts]int64
 	closer time.Duration // on step 1 so far

@@ -32,7 +32,7 @@ Prometheus has labels of the same names for the pod that it scrapes: set ` + "`h
 - No label grows without bound. Names of pods come and go with pods; causes are those of the [catalogue](causes/README.md) and ` + "`unexplained`" + `; over the
   life of a node only namespaces and causes are kept, 1,000 pairs of them.
 - All containers together have `)
-	fmt.Fprintf(&b, "20,000 series at the most, %d each: 500 containers. What comes beyond has none, and is counted\n  (`descry_agent_containers_hidden`); the agent watches it all the same.\n", perContainer)
+	fmt.Fprintf(&b, "24,000 series at the most, %d each: 500 containers. What comes beyond has none, and is counted\n  (`descry_agent_containers_hidden`); the agent watches it all the same.\n", perContainer)
 	section := func(title string, all []Family) {
 		fmt.Fprintf(&b, "\n## %s\n\n| metric | type | labels | what it is |\n| --- | --- | --- | --- |\n", title)
 		for i := range all {

@@ -35,13 +35,13 @@ var containerFamilies = []Family{
 		container: living(func(c *Container) (float64, bool) { return float64(c.HighestFD), c.HighestFD > 0 }),
 	},
 	{
-		Name: "descry_container_fd_exhaustion_seconds", Type: Gauge, Unit: "seconds", Labels: []string{"limit"},
-		Help:      "Seconds until the first process of the container runs out of file descriptors (limit nofile) or beyond what select() can hold (fd_setsize), at the present rate.",
+		Name: "descry_container_exhaustion_seconds", Type: Gauge, Unit: "seconds", Labels: []string{"limit"},
+		Help:      "Seconds until the container, or the first process of it, reaches a limit at the present rate: nofile (file descriptors), fd_setsize (what select() can hold), pids.max (processes and threads), memory.max (memory without page cache), vm.max_map_count (mappings).",
 		Note:      "Absent without a forecast: what does not grow, or not steadily, has none.",
 		container: forecasts(func(f *Forecast) (float64, bool) { return f.Seconds, true }),
 	},
 	{
-		Name: "descry_container_fd_warning", Type: Gauge, Labels: []string{"limit"},
+		Name: "descry_container_exhaustion_warning", Type: Gauge, Labels: []string{"limit"},
 		Help:      "1 where a warning of exhaustion was raised and holds, 0 where a forecast is too far or too weak for one.",
 		Note:      "The alert rules use it in place of a bound on the seconds.",
 		container: forecasts(func(f *Forecast) (float64, bool) { return truth(f.Warned), true }),
@@ -137,6 +137,11 @@ var agentFamilies = []Family{
 	{Name: "descry_warnings_total", Type: Counter, Labels: []string{"namespace", "cause"}, agent: deaths("warning"),
 		Help: "Warnings that a case was opened for, by namespace and cause."},
 
+	{Name: "descry_machine_exhaustion_seconds", Type: Gauge, Unit: "seconds", Labels: []string{"limit"}, agent: machine(func(f *Forecast) float64 { return f.Seconds }),
+		Help: "Seconds until the machine reaches a limit at the present rate: fs.file-max (open files of all processes).",
+		Note: "Absent without a forecast."},
+	{Name: "descry_machine_exhaustion_warning", Type: Gauge, Labels: []string{"limit"}, agent: machine(func(f *Forecast) float64 { return truth(f.Warned) }),
+		Help: "1 where a warning of that was raised and holds."},
 	{Name: "descry_build_info", Type: Gauge, Labels: []string{"version", "goversion"}, agent: buildInfo,
 		Help: "1, with the version of the agent."},
 	{Name: "descry_agent_ready", Type: Gauge, agent: func(p *page, m *Metrics) { p.put(truth(m.ready)) },

@@ -14,7 +14,7 @@ import (
 
 // Config bounds what is exported. Zero values are the defaults.
 type Config struct {
-	MaxSeries int              // of all containers together; 0: 20,000
+	MaxSeries int              // of all containers together; 0: 24,000
 	Linger    time.Duration    // how long a container's counters stay after its end, for the last scrape; 0: five minutes
 	Nameless  time.Duration    // how long a container may wait for its name before it is shown by its id; 0: ten seconds
 	StartIn   time.Duration    // how long the agent may take until its first turn; 0: ten minutes
@@ -38,9 +38,12 @@ type Container struct {
 	Counters              map[string]int64 // by the names in evidence (CountFDRefused …), since the container's start
 }
 
-// Forecast says when a container's first process runs out. It is given as long as it holds.
+// maxForecasts are the limits that a container can have forecasts of.
+const maxForecasts = 5
+
+// Forecast says when a container, or its first process, or the machine runs out. It is given as long as it holds.
 type Forecast struct {
-	Limit            string  // "nofile", "fd_setsize"
+	Limit            string  // as evidence.Headroom has it
 	Seconds          float64 // until exhaustion
 	Earliest, Latest float64 // bounds of it, 0: not known
 	Warned           bool    // a warning was raised, and holds
@@ -88,6 +91,7 @@ type Agent struct {
 	Cases     int64            // in the casebook
 	Outbox    *Outbox          // nil: there is no server
 	Recording int64            // bytes of the recordings of all subjects
+	Forecasts []Forecast       // of the machine
 	Forgotten int64            // observations that recordings had no room for
 }
 
@@ -125,7 +129,7 @@ func New(cfg Config) *Metrics {
 		}
 	}
 	if cfg.MaxSeries == 0 {
-		cfg.MaxSeries = 20_000
+		cfg.MaxSeries = 24_000
 	}
 	def(&cfg.Linger, 5*time.Minute)
 	def(&cfg.Nameless, 10*time.Second)
@@ -161,11 +165,12 @@ func (m *Metrics) SetAgent(a *Agent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := &m.agent
-	climbs, events, lost, kept, probes, runtimes, box := old.Climbs, old.Events, old.Lost, old.Kept, old.Probes, old.Runtimes, old.Outbox
+	climbs, events, lost, kept, probes, runtimes, casts, box := old.Climbs, old.Events, old.Lost, old.Kept, old.Probes, old.Runtimes, old.Forecasts, old.Outbox
 	m.agent = *a
 	m.agent.Climbs, m.agent.Events = refill(climbs, a.Climbs), refill(events, a.Events)
 	m.agent.Lost, m.agent.Kept = refill(lost, a.Lost), refill(kept, a.Kept)
 	m.agent.Probes, m.agent.Runtimes = append(probes[:0], a.Probes...), append(runtimes[:0], a.Runtimes...)
+	m.agent.Forecasts = append(casts[:0], a.Forecasts...)
 	m.agent.Outbox = nil
 	if a.Outbox != nil {
 		if box == nil {

@@ -62,8 +62,8 @@ func TestContainer(t *testing.T) {
 	want(t, m, "descry_container_open_fds"+ofWeb+"}", "120")
 	want(t, m, "descry_container_fd_limit"+ofWeb+"}", "1024")
 	want(t, m, "descry_container_fd_used_ratio"+ofWeb+"}", "0.078125")
-	want(t, m, "descry_container_fd_exhaustion_seconds"+ofWeb+`,limit="nofile"}`, "812.5")
-	want(t, m, "descry_container_fd_warning"+ofWeb+`,limit="nofile"}`, "1")
+	want(t, m, "descry_container_exhaustion_seconds"+ofWeb+`,limit="nofile"}`, "812.5")
+	want(t, m, "descry_container_exhaustion_warning"+ofWeb+`,limit="nofile"}`, "1")
 	want(t, m, "descry_container_refusals_total"+ofWeb+`,limit="nofile"}`, "5")
 	want(t, m, "descry_container_refusals_total"+ofWeb+`,limit="file_max"}`, "2")
 	want(t, m, "descry_container_garbled_bytes_total"+ofWeb+"}", "312")
@@ -72,7 +72,7 @@ func TestContainer(t *testing.T) {
 
 	c.Forecasts = nil
 	m.Set(c)
-	want(t, m, "descry_container_fd_exhaustion_seconds"+ofWeb+`,limit="nofile"}`, "")
+	want(t, m, "descry_container_exhaustion_seconds"+ofWeb+`,limit="nofile"}`, "")
 }
 
 // A container that restarts keeps its counters; its gauges are those of the new life.
@@ -286,7 +286,7 @@ func full() *Metrics {
 	for i := range counts {
 		c.Counters[counts[i].plus] = int64(i + 1)
 	}
-	c.Forecasts = []Forecast{{Limit: "nofile", Seconds: 60, Warned: true}, {Limit: "fd_setsize", Seconds: 1e6}}
+	c.Forecasts = []Forecast{{Limit: "nofile", Seconds: 60, Warned: true}, {Limit: "fd_setsize", Seconds: 1e6}, {Limit: "pids.max", Seconds: 9}, {Limit: "memory.max", Seconds: 700}, {Limit: "vm.max_map_count", Seconds: 8}}
 	m.Set(c)
 	for _, kind := range []string{"death", "child-death", "warning"} {
 		m.Died(c, Death{Kind: kind, Cause: "fd-leak", Confidence: "likely", At: now.now(), Took: 42 * time.Millisecond})
@@ -296,7 +296,8 @@ func full() *Metrics {
 	one := map[string]int64{"probe/exit": 1}
 	m.SetAgent(&Agent{
 		Subjects: 1, Climbs: map[string]int64{"growth": 1}, Events: one, Lost: one, Kept: map[string]int64{"death": 1}, Outbox: &Outbox{Pending: 1},
-		Probes: []Probe{{Name: "probe/exit", By: "tp_btf/sched_process_exit", Up: true}, {Name: "probe/dns"}}, Runtimes: []Runtime{{Name: "containerd", Up: true}},
+		Forecasts: []Forecast{{Limit: "fs.file-max", Seconds: 5000}},
+		Probes:    []Probe{{Name: "probe/exit", By: "tp_btf/sched_process_exit", Up: true}, {Name: "probe/dns"}}, Runtimes: []Runtime{{Name: "containerd", Up: true}},
 	})
 	return m
 }

@@ -34,7 +34,7 @@ type Family struct {
 func (f *Family) PerContainer() bool { return f.container != nil }
 
 // perContainer is the greatest number of series that one container can have.
-const perContainer = 11 + 2*2 + numCounts
+const perContainer = 11 + 2*maxForecasts + numCounts
 
 // living is a gauge that a container has as long as it lives; get says whether it is known.
 func living(get func(c *Container) (float64, bool)) func(*page, *series, *life) {
@@ -70,6 +70,15 @@ func forecasts(get func(f *Forecast) (float64, bool)) func(*page, *series, *life
 			if v, ok := get(f); ok {
 				p.put(v, s.labels, label("limit", f.Limit))
 			}
+		}
+	}
+}
+
+// machine writes what get takes from each forecast of the machine.
+func machine(get func(f *Forecast) float64) func(*page, *Metrics) {
+	return func(p *page, m *Metrics) {
+		for i := range m.agent.Forecasts {
+			p.put(get(&m.agent.Forecasts[i]), label("limit", m.agent.Forecasts[i].Limit))
 		}
 	}
 }

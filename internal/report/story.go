@@ -439,7 +439,7 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return "its output is still held by " + strings.Join(who, ", "), "", 40
 	case *evidence.Headroom:
 		if what, ok := bounded[d.Limit]; ok {
-			return what.grow(d) + ": full in about " + about(d.Seconds), d.Limit, 45
+			return what.grow(d) + ": full in about " + about(d.Seconds) + what.most(d), d.Limit, 45
 		}
 		if d.Limit == "fd_setsize" {
 			return fmt.Sprintf("descriptors grow %s, highest %d: at %d, where select() overflows, in about %s", rate(d.PerSecond), d.Open, d.Max, about(d.Seconds)), d.Limit, 45

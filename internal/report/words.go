@@ -45,6 +45,8 @@ func Headline(c *evidence.Case) string {
 		sure = " (" + clean(string(f.Confidence)) + ")"
 	}
 	switch {
+	case c.Death == nil && !c.WithdrawnAt.IsZero():
+		return name + " had " + title + sure + ", and no longer has"
 	case c.Death == nil:
 		return name + " has " + title + sure
 	case f.Cause == "finished" && len(c.Symptoms) > 0 && c.Symptoms[0].Kind == "garbled-output":
@@ -159,11 +161,11 @@ func sinceOpened(c *evidence.Case) string {
 // the process, 0 where not known.
 func Warning(h *evidence.Headroom, softLimit int64) string {
 	if what, ok := bounded[h.Limit]; ok {
-		s := "descry: " + what.grow(h)
+		s := "descry: " + what.grow(h) + ": full"
 		if h.Seconds > 0 {
-			return s + ": full in about " + about(h.Seconds)
+			s += " in about " + about(h.Seconds)
 		}
-		return s + ": full"
+		return s + what.most(h)
 	}
 	s := fmt.Sprintf("descry: descriptors grow %s, %d of %d", rate(h.PerSecond), h.Open, h.Max)
 	if h.Limit == "fd_setsize" {
@@ -204,9 +206,9 @@ func Withdrawn(h *evidence.Headroom) string {
 // bounded are the limits of a forecast that are not of descriptors, by what they bound.
 var bounded = map[string]boundedBy{
 	evidence.LimitPids:     {"its cgroup's tasks", "grow", false},
-	"memory.max":           {"its cgroup's memory", "grows", true},
+	evidence.LimitMemory:   {"its cgroup's memory", "grows", true},
 	evidence.LimitMappings: {"its mappings", "grow", false},
-	"fs.file-max":          {"open files of the machine", "grow", false},
+	evidence.LimitFileMax:  {"open files of the machine", "grow", false},
 }
 
 type boundedBy struct {
@@ -219,6 +221,19 @@ func (b boundedBy) value(n int64) string {
 		return bytesOf(n)
 	}
 	return fmt.Sprint(n)
+}
+
+// most is who holds most: " (most: python3, pid 12, has 104 MiB)".
+func (b boundedBy) most(h *evidence.Headroom) string {
+	if len(h.Most) == 0 {
+		return ""
+	}
+	s := &h.Most[0]
+	who := fmt.Sprintf("pid %d", s.PID)
+	if s.PID == 0 {
+		who = fmt.Sprintf("%d processes", s.Processes)
+	}
+	return fmt.Sprintf(" (most: %s, %s, has %s)", middle(clean(s.Name), 60), who, b.value(s.Value))
 }
 
 // grow is "its cgroup's tasks grow 0.2/s, 250 of 300".

@@ -22,7 +22,7 @@ import (
 func web() *metrics.Container {
 	return &metrics.Container{
 		ID: "0123456789abcdef", Namespace: "shop", Pod: "web-1", Name: "nginx", Processes: 3, OpenFDs: 950, WorstOpen: 900, WorstLimit: 1024,
-		Forecasts: []metrics.Forecast{{Limit: "nofile", Seconds: 700, Warned: true}},
+		Forecasts: []metrics.Forecast{{Limit: "nofile", Seconds: 700, Warned: true}, {Limit: "memory.max", Seconds: 900, Warned: true}},
 		Counters:  map[string]int64{evidence.CountFDRefused: 0, evidence.CountGarbled: 0},
 	}
 }
