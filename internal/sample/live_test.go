@@ -131,8 +131,10 @@ func child(mode string) {
 		_, _ = io.ReadAll(os.Stdin)
 		runtime.KeepAlive(in)
 		return
-	case "wait":
-		select {}
+	case "wait": // select{} alone is a deadlock to Go, which would end it
+		for {
+			time.Sleep(time.Hour)
+		}
 	}
 	_, _ = io.ReadAll(os.Stdin)
 	fmt.Fprint(io.Discard, keep)
