@@ -1,21 +1,81 @@
 package output
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Most lines of a log begin as usual, and nothing in them is like another's beginning. Where that is so
 // is told from sets of bits, one bit a byte, that are made for a window of some blocks at a time.
 
 const (
-	markBlock  = 64 // bytes
-	markBlocks = 48 // of a window
+	markBlock  = 64             // bytes
+	markBlocks = 48             // of a window
+	markWords  = markBlocks + 4 // behind the last block there are none, for what looks beyond
 )
 
-// marks are sets of the bytes of one block.
+// bitset is a set of the bytes of a window.
+type bitset [markWords]uint64
+
+// marks are sets of the bytes of a window.
 type marks struct {
-	newline    uint64
-	letterless uint64 // 0x20 to 0x3f; then where a look's piece of these may begin
-	brace      uint64 // {
-	digit      uint64
+	newline    bitset
+	letterless bitset // 0x20 to 0x3f; then where a look's piece of these may begin
+	brace      bitset // {
+	digit      bitset
+	ends       bitset // where numbers end
+	dates      bitset // where a look's signature may begin
+	n          int    // blocks
+}
+
+// set marks as many blocks of p as n says.
+func (m *marks) set(p []byte, n int) {
+	m.n = n
+	for i := n; i < n+4; i++ {
+		m.letterless[i], m.digit[i], m.ends[i] = 0, 0, 0
+	}
+	if n > 0 {
+		m.setBlocks(p[:n*markBlock])
+	}
+}
+
+// at are the 64 bits of a set from a byte on.
+func (s *bitset) at(i int) uint64 {
+	w, k := i/markBlock, i%markBlock
+	return s[w]>>k | s[w+1]<<1<<(63-k)
+}
+
+// any says whether the set has a byte from one on and before another.
+func (s *bitset) any(from, to int) bool {
+	if from >= to {
+		return false
+	}
+	a, b := from/markBlock, to/markBlock
+	x := s[a] >> (from % markBlock) << (from % markBlock)
+	for a < b {
+		if x != 0 {
+			return true
+		}
+		a++
+		x = s[a]
+	}
+	return x<<1<<(63-to%markBlock) != 0
+}
+
+// first is the first byte of the set from one on and before another; to where there is none.
+func (s *bitset) first(from, to int) int {
+	if from >= to {
+		return to
+	}
+	w := from / markBlock
+	x := s[w] >> (from % markBlock) << (from % markBlock)
+	for ; x == 0 && w < to/markBlock; x = s[w] {
+		w++
+	}
+	if x == 0 {
+		return to
+	}
+	return min(w*markBlock+bits.TrailingZeros64(x), to)
 }
 
 // plainWords is plainPrefix without assembly.
@@ -34,41 +94,77 @@ func plainWords(p []byte) (n int) {
 // gather puts the top bits of eight bytes together.
 func gather(w uint64) uint64 { return (w & highs >> 7) * 0x0102040810204080 >> 56 }
 
-// markWords is setMarks without assembly.
-func markWords(p []byte, out []marks) {
-	for i := range out {
-		var m marks
+// setWords is setBlocks without assembly.
+func (m *marks) setWords(p []byte) {
+	for i := range len(p) / markBlock {
+		var newline, letterless, brace, digit uint64
 		for k := 0; k < markBlock; k += 8 {
 			w := binary.LittleEndian.Uint64(p[i*markBlock+k:])
-			a, b, c, d := w^ones*'\n', w&letterless^ones*0x20, w^ones*'{', w^ones*'0'
-			m.newline |= gather(^(a | (a&^highs + ones*0x7f))) << k
-			m.letterless |= gather(^(b | (b&^highs + ones*0x7f))) << k
-			m.brace |= gather(^(c | (c&^highs + ones*0x7f))) << k
-			m.digit |= gather(^(d | (d&^highs + ones*(0x80-10)))) << k
+			a, b, c, d := w^ones*'\n', w&lettersOff^ones*0x20, w^ones*'{', w^ones*'0'
+			newline |= gather(^(a | (a&^highs + ones*0x7f))) << k
+			letterless |= gather(^(b | (b&^highs + ones*0x7f))) << k
+			brace |= gather(^(c | (c&^highs + ones*0x7f))) << k
+			digit |= gather(^(d | (d&^highs + ones*(0x80-10)))) << k
 		}
-		out[i] = m
+		m.newline[i], m.letterless[i], m.brace[i], m.digit[i] = newline, letterless, brace, digit
 	}
 }
 
 // runs turns letterless into where so many letterless bytes in a row begin, or 32 if it is more. None
 // begin where run is 0. Those that the window's end cuts are left out.
-func runs(m []marks, run int) {
+func (m *marks) runs(run int) {
 	if run < 8 {
-		for i := range m {
-			m[i].letterless = 0
-		}
+		clear(m.letterless[:m.n])
 		return
 	}
-	s := uint(min(run-8, 8))
-	t := uint(min(run-8, 24)) - s
-	var next, next2, next4, next8, nextS uint64
-	for i := len(m) - 1; i >= 0; i-- {
-		x := m[i].letterless
-		x2 := x & (x>>1 | next<<63)
-		x4 := x2 & (x2>>2 | next2<<62)
-		x8 := x4 & (x4>>4 | next4<<60)
-		y := x8 & (x8>>(s&63) | next8<<1<<((63-s)&63))
-		m[i].letterless = y & (y>>(t&63) | nextS<<1<<((63-t)&63))
-		next, next2, next4, next8, nextS = x, x2, x4, x8, y
+	s := min(run-8, 8)
+	for _, by := range [...]int{1, 2, 4, s, min(run-8, 24) - s} {
+		if by > 0 {
+			m.letterless.and(&m.letterless, by, false, m.n)
+		}
+	}
+}
+
+// setDates sets where a signature may begin, as far as the ends of its numbers tell, and that it stands in a piece without
+// letters. What the window's end cuts is left out.
+func (m *marks) setDates(signs []signed) {
+	if len(signs) == 0 {
+		return
+	}
+	copy(m.ends[:m.n], m.digit[:m.n])
+	m.ends.and(&m.digit, 1, true, m.n)
+	m.setDate(&m.dates, &signs[0])
+	for k := range signs[1:] {
+		var more bitset
+		m.setDate(&more, &signs[1+k])
+		for i := range m.n {
+			m.dates[i] |= more[i]
+		}
+	}
+}
+
+func (m *marks) setDate(set *bitset, g *signed) {
+	if g.inPiece {
+		copy(set[:m.n], m.letterless[:m.n])
+	} else {
+		for i := range m.n {
+			set[i] = ^uint64(0)
+		}
+	}
+	for i, e := range g.ends {
+		if i == 0 || e != g.ends[0] {
+			set.and(&m.ends, int(e), false, m.n)
+		}
+	}
+}
+
+// andWords is and without assembly.
+func (s *bitset) andWords(x *bitset, by int, not bool, n int) {
+	flip := uint64(0)
+	if not {
+		flip = ^flip
+	}
+	for i := range n { // x may be s: what is read was not written
+		s[i] &= (x[i]>>(by&63) | x[i+1]<<1<<((63-by)&63)) ^ flip
 	}
 }

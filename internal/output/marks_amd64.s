@@ -1,5 +1,7 @@
 #include "textflag.h"
 
+#define MARKWORDS 52 // markWords
+
 #define FILL(value, x, y) \
 	MOVL $value, AX \
 	VMOVD AX, x \
@@ -55,7 +57,7 @@ done:
 	MOVQ AX, ret+16(FP)
 	RET
 
-// SET puts the bits of 64 bytes that op finds equal to y at to.
+// SET puts the bits of 64 bytes that are equal to y into the set of that number.
 #define SET(y, a, b, to) \
 	VPCMPEQB y, a, Y6 \
 	VPCMPEQB y, b, Y7 \
@@ -63,7 +65,7 @@ done:
 	VPMOVMSKB Y7, BX \
 	SHLQ $32, BX \
 	ORQ BX, AX \
-	MOVQ AX, to(DI)
+	MOVQ AX, (to*MARKWORDS*8)(DI)
 
 // func markAVX2(p *byte, out *marks, n int)
 TEXT ·markAVX2(SB), NOSPLIT, $0-24
@@ -81,7 +83,7 @@ next:
 	VMOVDQU (SI), Y4
 	VMOVDQU 32(SI), Y5
 	SET(Y0, Y4, Y5, 0)
-	SET(Y3, Y4, Y5, 16)
+	SET(Y3, Y4, Y5, 2)
 	VPSUBB Y8, Y4, Y10
 	VPSUBB Y8, Y5, Y11
 	VPMINUB Y9, Y10, Y12 // what is 9 at most is its own minimum
@@ -92,13 +94,41 @@ next:
 	VPMOVMSKB Y11, BX
 	SHLQ $32, BX
 	ORQ BX, AX
-	MOVQ AX, 24(DI)
+	MOVQ AX, (3*MARKWORDS*8)(DI)
 	VPAND Y1, Y4, Y4
 	VPAND Y1, Y5, Y5
-	SET(Y2, Y4, Y5, 8)
+	SET(Y2, Y4, Y5, 1)
 	ADDQ $64, SI
-	ADDQ $32, DI
+	ADDQ $8, DI
 	DECQ CX
 	JNE  next
+	VZEROUPPER
+	RET
+
+// func andAVX2(dst, src *bitset, by uint64, flip uint64, n int)
+TEXT ·andAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ by+16(FP), AX
+	MOVQ n+32(FP), CX
+	VMOVQ AX, X0
+	NEGQ AX
+	ADDQ $64, AX // by 64 nothing is left, as it should
+	VMOVQ AX, X1
+	VPBROADCASTQ flip+24(FP), Y2
+
+more:
+	VMOVDQU (SI), Y3
+	VMOVDQU 8(SI), Y4
+	VPSRLQ X0, Y3, Y3
+	VPSLLQ X1, Y4, Y4
+	VPOR Y3, Y4, Y3
+	VPXOR Y2, Y3, Y3
+	VPAND (DI), Y3, Y3
+	VMOVDQU Y3, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JG   more
 	VZEROUPPER
 	RET

@@ -17,34 +17,53 @@ func TestMarks(t *testing.T) {
 			}
 		}
 		run := r.Intn(40)
-		var want []marks
+		want := marks{n: len(p) / markBlock}
+		isDigit := func(i int) bool { return i < len(p) && p[i] >= '0' && p[i] <= '9' }
+		g := signed{inPiece: r.Intn(2) == 0}
+		for k := range g.ends {
+			g.ends[k] = uint8(r.Intn(20))
+		}
 		for i := range p {
-			if i%markBlock == 0 {
-				want = append(want, marks{})
-			}
-			m, bit := &want[len(want)-1], uint64(1)<<(i%markBlock)
+			w, bit := i/markBlock, uint64(1)<<(i%markBlock)
 			if p[i] == '\n' {
-				m.newline |= bit
+				want.newline[w] |= bit
 			}
 			if p[i] == '{' {
-				m.brace |= bit
+				want.brace[w] |= bit
 			}
-			if p[i] >= '0' && p[i] <= '9' {
-				m.digit |= bit
+			if isDigit(i) {
+				want.digit[w] |= bit
+				if !isDigit(i + 1) {
+					want.ends[w] |= bit
+				}
 			}
 			n := 0
 			for i+n < len(p) && p[i+n]&0xe0 == 0x20 {
 				n++
 			}
 			if run >= 8 && n >= min(run, 32) {
-				m.letterless |= bit
+				want.letterless[w] |= bit
 			}
 		}
-		for name, set := range map[string]func([]byte, []marks){"setMarks": setMarks, "markWords": markWords} {
-			got := make([]marks, len(want))
-			set(p, got)
-			if runs(got, run); !reflect.DeepEqual(got, want) {
-				t.Fatalf("%s, run %d: %q: %x, want %x", name, run, p, got, want)
+		for i := range p {
+			all := !g.inPiece || want.letterless[i/markBlock]>>(i%markBlock)&1 != 0
+			for _, e := range g.ends {
+				at := i + int(e)
+				all = all && at < len(p) && want.ends[at/markBlock]>>(at%markBlock)&1 != 0
+			}
+			if all {
+				want.dates[i/markBlock] |= 1 << (i % markBlock)
+			}
+		}
+		for _, assembly := range assemblies() {
+			var got marks
+			hadAVX2(assembly, func() {
+				got.set(p, want.n)
+				got.runs(run)
+				got.setDates([]signed{g})
+			})
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("assembly %v, run %d, %+v: %q: %x, want %x", assembly, run, g, p, got, want)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package output
 
 import (
 	"encoding/binary"
-	"math/bits"
 )
 
 // Addresses and numbers are as long as a date without being one. What tells a date from most of them is where its
@@ -64,8 +63,8 @@ func (k *look) signature() (best signature, off [2]int) {
 // signed is a signature and the looks that have it.
 type signed struct {
 	signature
-	looks [looksMost]bool
-	early bool // it may stand before the look's longest piece without letters
+	looks   [looksMost]bool
+	inPiece bool // it begins where the look's longest piece without letters does
 }
 
 // addSign adds a look to those that are told by their signatures.
@@ -76,43 +75,24 @@ func (s *search) addSign(x int, k *look) {
 	for i := range s.signs {
 		g := &s.signs[i]
 		if i == s.nsigns {
-			g.signature = k.sign
+			g.signature, g.inPiece = k.sign, true
 			s.nsigns++
 		}
 		if g.signature == k.sign {
 			g.looks[x] = true
-			g.early = g.early || k.signAt[0] < k.off[0]
+			g.inPiece = g.inPiece && k.signAt == k.off
 			return
 		}
 	}
 }
 
-// signs says whether a look that has the signature begins in q, from one byte on and before another, where the first piece
-// without letters is at i.
-func (l *Lines) signs(q []byte, s *signed, from, i, to int, m []marks) bool {
-	if s.early {
-		i = from
-	}
-	w := i / markBlock
-	skip := ^uint64(0) << (i % markBlock)
-	for a, b := endsIn(m, w), uint64(0); w*markBlock+s.n <= to; w, a = w+1, b {
-		b = endsIn(m, w+1)
-		x := skip
-		skip = ^uint64(0)
-		for _, e := range s.ends {
-			x &= a>>(e&63) | b<<1<<((63-e)&63)
-		}
-		for ; x != 0; x &= x - 1 {
-			bit := bits.TrailingZeros64(x)
-			i := w*markBlock + bit
-			if i+s.n > to {
-				return false
-			}
-			d := m[w].digit >> bit
-			if w+1 < len(m) {
-				d |= m[w+1].digit << 1 << (63 - bit)
-			}
-			if d&s.mask != s.digit {
+// dated says of a line that begins with a look whether another may begin in it that has a signature.
+func (l *Lines) dated(q []byte, from, to int, m *marks) bool {
+	for i := m.dates.first(from, to); i < to; i = m.dates.first(i+1, to) {
+		d := m.digit.at(i)
+		for x := range l.search.nsigns {
+			s := &l.search.signs[x]
+			if i+s.n > to || d&s.mask != s.digit {
 				continue
 			}
 			// All of the core stands before to, so what is compared does, or it is not there.
@@ -143,18 +123,6 @@ func (l *Lines) signedAt(q []byte, s *signed, from, i, to int) bool {
 	return false
 }
 
-// endsIn is where numbers end in a block.
-func endsIn(m []marks, w int) uint64 {
-	if w >= len(m) {
-		return 0
-	}
-	x := m[w].digit
-	if w+1 == len(m) {
-		return x &^ (x >> 1)
-	}
-	return x &^ (x>>1 | m[w+1].digit<<63)
-}
-
 // headsAlike is a start of a line that fits the look of most lines, and what others have to have in common with it to fit, too.
 type headsAlike struct {
 	n     int // bytes; 0: none is known
@@ -164,13 +132,9 @@ type headsAlike struct {
 }
 
 // fits is fitting for the look of most lines, and a line of a window.
-func (l *Lines) fits(q []byte, from, to int, m []marks) bool {
+func (l *Lines) fits(q []byte, from, to int, m *marks) bool {
 	h := &l.search.fit
-	w, bit := from/markBlock, from%markBlock
-	digit := m[w].digit >> bit
-	if w+1 < len(m) {
-		digit |= m[w+1].digit << 1 << (63 - bit)
-	}
+	digit := m.digit.at(from)
 	if h.n > 0 && from+h.n <= to && from+markBlock <= len(q) && (digit^h.digit)<<(64-h.n) == 0 {
 		var odd uint64
 		p := q[from : from+markBlock]

@@ -36,6 +36,7 @@ type Lines struct {
 	keep [keepMost]byte // of a line whose end has not come: what was not looked at yet, and overlap bytes before
 	kept int
 	pend tear
+	made int // how often search was
 }
 
 // Costs in bits. A line is torn where that is likelier than that a writer put it so.
@@ -69,19 +70,21 @@ const (
 
 // search is what to look for inside lines, for all looks that are known.
 type search struct {
-	any     bool
-	objects int // looks that are objects
-	run     int // bytes without letters that each other look has
-	off     [2]int
-	hot     int  // the look of most lines
-	quick   bool // its first bytes tell it
-	own     int  // from here on a line of it has no piece without letters that is its own, if it was not cut in it
-	rest    int  // and from here on what begins in the line has one
-	known   int
-	first   [4]uint64 // the bytes that one of them may begin with
-	signs   [looksMost]signed
-	nsigns  int
-	fit     headsAlike
+	any      bool
+	objects  int // looks that are objects
+	run      int // bytes without letters that each other look has
+	off      [2]int
+	hot      int    // the look of most lines
+	quick    bool   // its first bytes tell it
+	own      int    // from here on a line of it has no piece without letters that is its own, if it was not cut in it
+	rest     int    // and from here on what begins in the line has one
+	ownBits  uint64 // of 64 bytes from own on, those before rest
+	known    int
+	first    [4]uint64 // the bytes that one of them may begin with
+	signs    [looksMost]signed
+	nsigns   int
+	unsigned bool // there is a look with a piece without letters that has no signature
+	fit      headsAlike
 }
 
 type lineInPieces struct {
@@ -362,6 +365,7 @@ func (l *Lines) known(p []byte, last bool) int {
 func (l *Lines) prepare() {
 	s := &l.search
 	*s = search{}
+	l.made++
 	most := int64(0)
 	for x := range l.looks {
 		k := &l.looks[x]
@@ -375,6 +379,7 @@ func (l *Lines) prepare() {
 				s.run, s.off = k.run, k.off
 			}
 			s.addSign(x, k)
+			s.unsigned = s.unsigned || k.sign.n == 0
 			s.run = min(s.run, k.run)
 			s.off[0], s.off[1] = min(s.off[0], k.off[0]), max(s.off[1], k.off[1])
 		}
@@ -395,6 +400,7 @@ func (l *Lines) prepare() {
 	if s.own, s.rest = 1, hot.least+s.off[0]; s.run > 0 && hot.run >= s.run {
 		s.own = min(s.rest, hot.off[1]+hot.most-s.run+1)
 	}
+	s.ownBits = 1<<max(0, s.rest-s.own) - 1 // none where they are the same, all of 64 where there are more
 }
 
 // end takes the end of a line, of which p is the last piece.

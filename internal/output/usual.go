@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-const letterless = 0xe0e0e0e0e0e0e0e0 // of each byte, the bits that tell 0x20 to 0x3f from letters
+const lettersOff = 0xe0e0e0e0e0e0e0e0 // of each byte, the bits that tell 0x20 to 0x3f from letters
 
 // usual says that a whole line begins as most do and holds nothing more to look at. It counts it then.
 func (l *Lines) usual(p []byte) bool {
@@ -71,7 +71,7 @@ func letterlessPiece(p []byte, i int) (a, b int) {
 			}
 			break
 		}
-		if x := binary.LittleEndian.Uint64(p[b:])&letterless ^ letterless&(ones*0x20); x != 0 {
+		if x := binary.LittleEndian.Uint64(p[b:])&lettersOff ^ lettersOff&(ones*0x20); x != 0 {
 			b += bits.TrailingZeros64(x) / 8
 			break
 		}
@@ -83,7 +83,7 @@ func letterlessPiece(p []byte, i int) (a, b int) {
 			}
 			break
 		}
-		if x := binary.LittleEndian.Uint64(p[a-8:])&letterless ^ letterless&(ones*0x20); x != 0 {
+		if x := binary.LittleEndian.Uint64(p[a-8:])&lettersOff ^ lettersOff&(ones*0x20); x != 0 {
 			a -= bits.LeadingZeros64(x) / 8
 			break
 		}
@@ -135,16 +135,18 @@ const windowLeast = 4 * markBlock // shorter pieces are not worth the marks
 // window takes whole lines that p begins with, as long as marks tell something about them, and
 // says how many bytes that are.
 func (l *Lines) window(dst []Torn, p []byte) (_ []Torn, n int) {
-	var all [markBlocks]marks
+	m := new(marks)
 	for l.search.quick && len(p)-n >= windowLeast {
 		q := p[n:]
-		m := all[:min(len(q)/markBlock, markBlocks)]
-		setMarks(q, m)
-		run := l.search.run
-		runs(m, run)
+		m.set(q, min(len(q)/markBlock, markBlocks))
+		made := l.made
+		m.runs(l.search.run)
+		if !l.search.unsigned {
+			m.setDates(l.search.signs[:l.search.nsigns])
+		}
 		from := 0
-		for i := range m {
-			for nl := m[i].newline; nl != 0; nl &= nl - 1 {
+		for i := range m.n {
+			for nl := m.newline[i]; nl != 0; nl &= nl - 1 {
 				to := i*markBlock + bits.TrailingZeros64(nl)
 				if l.usualMarked(q, from, to, m) {
 					l.lines++
@@ -154,7 +156,7 @@ func (l *Lines) window(dst []Torn, p []byte) (_ []Torn, n int) {
 				}
 				l.pos += int64(to + 1 - from)
 				from = to + 1
-				if l.search.run != run {
+				if l.made != made { // what is looked for has changed
 					goto anew
 				}
 			}
@@ -169,50 +171,37 @@ func (l *Lines) window(dst []Torn, p []byte) (_ []Torn, n int) {
 }
 
 // usualMarked is usual for a line of a window.
-func (l *Lines) usualMarked(q []byte, from, to int, m []marks) bool {
+func (l *Lines) usualMarked(q []byte, from, to int, m *marks) bool {
 	s := &l.search
 	if !s.quick || l.pend.on || l.compare() {
 		return false
 	}
 	k := &l.looks[s.hot]
-	own := s.own
+	hot := true
 	i := from + k.at[0]
 	if i+16 > to || binary.LittleEndian.Uint64(q[i:])&k.mask[0] != k.value[0] || binary.LittleEndian.Uint64(q[i+8:])&k.mask[1] != k.value[1] {
 		if k.at[0] == k.at[1] || !k.quick(q[from:to]) {
 			if k = l.second(q[from:to]); k == nil {
 				return false
 			}
-			own = k.least + s.off[0]
+			hot = false
 		}
 	}
-	if i := pieceIn(m, from+own, to); i < to {
-		if i < from+s.rest && k == &l.looks[s.hot] && !l.fits(q, from, to, m) {
-			return false // it was cut in its own
-		}
-		if i = pieceIn(m, max(i, from+k.least+s.off[0]), to); i < to && l.unusual(q, k, from, i, to, m) {
+	own := from + s.own // what of that is behind the line does no harm
+	if hot && (m.letterless.at(own)&s.ownBits != 0 || s.rest-s.own > 64 && m.letterless.any(own+64, min(from+s.rest, to))) && !l.fits(q, from, to, m) {
+		return false // it was cut in its own
+	}
+	if s.unsigned {
+		if i := m.letterless.first(from+k.least+s.off[0], to); i < to && l.unusual(q, k, from, i, to, m) {
 			return false
 		}
+	} else if s.nsigns > 0 && m.dates.any(from+k.least, to) && l.dated(q, from+k.least, to, m) {
+		return false
 	}
 	if k.json && q[to-1] != '}' {
 		return false
 	}
 	return s.objects == 0 || !l.objects(q, k, from, to, m)
-}
-
-// pieceIn is where the first piece without letters begins from one byte on and before another; to where none does.
-func pieceIn(m []marks, from, to int) int {
-	if from >= to {
-		return to
-	}
-	w := from / markBlock
-	x := m[w].letterless >> (from % markBlock) << (from % markBlock)
-	for ; x == 0 && w < to/markBlock; x = m[w].letterless {
-		w++
-	}
-	if x == 0 {
-		return to
-	}
-	return min(w*markBlock+bits.TrailingZeros64(x), to)
 }
 
 // second is the look of a line that does not begin as most do, nil where that takes more to tell.
@@ -236,24 +225,14 @@ func (l *Lines) second(p []byte) *look {
 
 // unusual says of a line that begins with a look whether another may begin in it. Its first piece without letters to think
 // of is at i.
-func (l *Lines) unusual(q []byte, own *look, from, i, to int, m []marks) bool {
-	for x := range l.search.nsigns {
-		if l.signs(q, &l.search.signs[x], from+own.least, i, to, m) {
-			return true
-		}
-	}
+func (l *Lines) unusual(q []byte, own *look, from, i, to int, m *marks) bool {
 	for x := range l.looks {
 		k := &l.looks[x]
-		if k.lines < learned || k.core == 0 || k.run < 8 || k.json || k.sign.n > 0 {
+		if k.lines < learned || k.core == 0 || k.run < 8 || k.json {
 			continue
 		}
 		for i := i; i < to; i++ {
-			x := m[i/markBlock].letterless >> (i % markBlock)
-			if x == 0 {
-				i |= markBlock - 1
-				continue
-			}
-			if i += bits.TrailingZeros64(x); i < to && k.begins(q, i, from+own.least, to) {
+			if i = m.letterless.first(i, to); i < to && k.begins(q, i, from+own.least, to) {
 				return true
 			}
 		}
@@ -275,9 +254,9 @@ func (k *look) begins(q []byte, i, from, to int) bool {
 }
 
 // objects says whether there is something in a line that might be another look's beginning.
-func (l *Lines) objects(q []byte, k *look, from, to int, m []marks) bool {
+func (l *Lines) objects(q []byte, k *look, from, to int, m *marks) bool {
 	for i := from + k.least; i < to; {
-		x := m[i/markBlock].brace >> (i % markBlock)
+		x := m.brace[i/markBlock] >> (i % markBlock)
 		if x == 0 {
 			i = (i/markBlock + 1) * markBlock
 			continue
