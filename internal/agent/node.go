@@ -63,6 +63,7 @@ type node struct {
 
 	failing seldom       // likewise
 	unkept  atomic.Int64 // cases that could not be kept
+	inBook  atomic.Int64 // cases
 	dropped atomic.Int64 // cases that made room
 
 	in   chan message

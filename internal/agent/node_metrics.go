@@ -16,7 +16,8 @@ type figures struct {
 	pinError   string
 	touched    time.Time
 	counted    time.Time
-	told       time.Time // metrics of the agent
+	told       time.Time // counters of the subjects
+	toldAgent  time.Time // the agent's own
 	swept      time.Duration
 	climbs     map[string]int64
 	descents   int64
@@ -44,7 +45,11 @@ func (n *node) openMetrics(ctx context.Context, beside *sync.WaitGroup) error {
 	return nil
 }
 
-const measureEvery = 15 * time.Second // what of the agent is told, and counters of subjects
+// How often is told what costs more to read than a sweep: counters of subjects, and the agent's own.
+const (
+	measureEvery      = 15 * time.Second
+	measureAgentEvery = 5 * time.Second
+)
 
 // measure tells what a sweep has shown.
 func (n *node) measure(took time.Duration) {
@@ -62,7 +67,11 @@ func (n *node) measure(took time.Duration) {
 	}
 	if whole {
 		n.figures.told = time.Now()
+	}
+	if time.Since(n.figures.toldAgent) >= measureAgentEvery {
+		n.figures.toldAgent = time.Now()
 		n.tell.SetAgent(n.aboutAgent())
+		n.aside(n.countCases)
 	}
 	n.tell.Ready(true)
 	n.tell.Swept(took)
@@ -123,11 +132,18 @@ next:
 	return out
 }
 
+// countCases waits for the disk.
+func (n *node) countCases() {
+	if cases, err := n.book.Count(); err == nil {
+		n.inBook.Store(int64(cases))
+	}
+}
+
 // aboutAgent is what the agent knows of itself.
 func (n *node) aboutAgent() *metrics.Agent {
 	a := &metrics.Agent{
 		Events: n.set.Read(), Lost: n.set.Lost(), NoRoom: n.steps.Refused(), Recording: n.figures.recordings,
-		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.unkept.Load(), Dropped: n.dropped.Load(),
+		Climbs: n.figures.climbs, Descents: n.figures.descents, Kept: n.figures.kept, Failed: n.unkept.Load(), Dropped: n.dropped.Load(), Cases: n.inBook.Load(),
 	}
 	for _, s := range n.subjects {
 		if s.exit != nil {

@@ -60,6 +60,16 @@ func (b *Book) look() error {
 	return nil
 }
 
+// Count gives how many cases there are, as of some seconds ago where others use the folder too.
+func (b *Book) Count() (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.look(); err != nil {
+		return 0, err
+	}
+	return len(b.shelf.files), nil
+}
+
 // has puts a file on the shelf, or in place of its earlier form. b.mu is held.
 func (s *shelf) has(name string, size int64) {
 	at, found := slices.BinarySearchFunc(s.files, name, func(f shelved, name string) int { return cmp.Compare(name, f.name) })
