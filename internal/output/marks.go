@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -26,6 +27,7 @@ type marks struct {
 	ends       bitset // where numbers end
 	dates      bitset // where a look's signature may begin
 	n          int    // blocks
+	braces     bool   // brace is asked for
 }
 
 // set marks as many blocks of p as n says.
@@ -91,22 +93,50 @@ func plainWords(p []byte) (n int) {
 	return n
 }
 
-// gather puts the top bits of eight bytes together.
-func gather(w uint64) uint64 { return (w & highs >> 7) * 0x0102040810204080 >> 56 }
+// turned takes bit k of byte b for bit b of byte k.
+func turned(x uint64) uint64 {
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28
+}
 
 // setWords is setBlocks without assembly.
 func (m *marks) setWords(p []byte) {
-	for i := range len(p) / markBlock {
-		var newline, letterless, brace, digit uint64
-		for k := 0; k < markBlock; k += 8 {
-			w := binary.LittleEndian.Uint64(p[i*markBlock+k:])
-			a, b, c, d := w^ones*'\n', w&lettersOff^ones*0x20, w^ones*'{', w^ones*'0'
-			newline |= gather(^(a | (a&^highs + ones*0x7f))) << k
-			letterless |= gather(^(b | (b&^highs + ones*0x7f))) << k
-			brace |= gather(^(c | (c&^highs + ones*0x7f))) << k
-			digit |= gather(^(d | (d&^highs + ones*(0x80-10)))) << k
+	clear(m.newline[:m.n])
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(p[i:], '\n')
+		if n < 0 {
+			break
 		}
-		m.newline[i], m.letterless[i], m.brace[i], m.digit[i] = newline, letterless, brace, digit
+		i += n
+		m.newline[i/markBlock] |= 1 << (i % markBlock)
+	}
+	for i := range m.n {
+		var letterless, digit uint64 // first bit k of byte b is byte b of word k
+		q := (*[markBlock]byte)(p[i*markBlock:])
+		for k := range 8 {
+			w := binary.LittleEndian.Uint64(q[8*k:])
+			x := w ^ ones*0x20
+			a := ^(x | x<<1 | x<<2) & highs
+			ten := w&(ones*0x0f) + ones*0x06 // bit 4: the low half is 10 and above
+			letterless |= a >> (7 - k)
+			digit |= a & (w << 3) &^ (ten << 3) >> (7 - k)
+		}
+		m.letterless[i], m.digit[i] = turned(letterless), turned(digit)
+	}
+	if !m.braces {
+		return
+	}
+	for i := range m.n {
+		var brace uint64
+		for k := range 8 {
+			c := binary.LittleEndian.Uint64(p[i*markBlock+8*k:]) ^ ones*'{'
+			brace |= ^(c | (c&^highs + ones*0x7f)) & highs >> (7 - k)
+		}
+		m.brace[i] = turned(brace)
 	}
 }
 
@@ -118,10 +148,28 @@ func (m *marks) runs(run int) {
 		return
 	}
 	s := min(run-8, 8)
+	if !assembly() {
+		m.runsWords(uint(s), uint(min(run-8, 24)-s))
+		return
+	}
 	for _, by := range [...]int{1, 2, 4, s, min(run-8, 24) - s} {
 		if by > 0 {
 			m.letterless.and(&m.letterless, by, false, m.n)
 		}
+	}
+}
+
+// runsWords is runs without assembly: of eight and s and t.
+func (m *marks) runsWords(s, t uint) {
+	var next, next2, next4, next8, nextS uint64
+	for i := m.n - 1; i >= 0; i-- {
+		x := m.letterless[i]
+		x2 := x & (x>>1 | next<<63)
+		x4 := x2 & (x2>>2 | next2<<62)
+		x8 := x4 & (x4>>4 | next4<<60)
+		y := x8 & (x8>>(s&63) | next8<<1<<((63-s)&63))
+		m.letterless[i] = y & (y>>(t&63) | nextS<<1<<((63-t)&63))
+		next, next2, next4, next8, nextS = x, x2, x4, x8, y
 	}
 }
 
@@ -150,6 +198,17 @@ func (m *marks) setDate(set *bitset, g *signed) {
 		for i := range m.n {
 			set[i] = ^uint64(0)
 		}
+	}
+	if !assembly() {
+		for i, x := range set[:m.n] {
+			if x != 0 {
+				for _, e := range g.ends {
+					x &= m.ends[i]>>(e&63) | m.ends[i+1]<<1<<((63-e)&63)
+				}
+				set[i] = x
+			}
+		}
+		return
 	}
 	for i, e := range g.ends {
 		if i == 0 || e != g.ends[0] {

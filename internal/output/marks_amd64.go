@@ -23,6 +23,8 @@ func plainPrefix(p []byte) int {
 	return plainWords(p)
 }
 
+func assembly() bool { return hasAVX2 }
+
 // setBlocks marks the blocks of p.
 func (m *marks) setBlocks(p []byte) {
 	if hasAVX2 {

@@ -5,6 +5,8 @@ package output
 // plainPrefix is the number of bytes that p starts with which are plain. It may stop before a byte that is.
 func plainPrefix(p []byte) int { return plainWords(p) }
 
+func assembly() bool { return false }
+
 // setBlocks marks the blocks of p.
 func (m *marks) setBlocks(p []byte) { m.setWords(p) }
 

@@ -17,7 +17,7 @@ func TestMarks(t *testing.T) {
 			}
 		}
 		run := r.Intn(40)
-		want := marks{n: len(p) / markBlock}
+		want := marks{n: len(p) / markBlock, braces: true}
 		isDigit := func(i int) bool { return i < len(p) && p[i] >= '0' && p[i] <= '9' }
 		g := signed{inPiece: r.Intn(2) == 0}
 		for k := range g.ends {
@@ -56,14 +56,14 @@ func TestMarks(t *testing.T) {
 			}
 		}
 		for _, assembly := range assemblies() {
-			var got marks
+			got := marks{braces: true}
 			hadAVX2(assembly, func() {
 				got.set(p, want.n)
 				got.runs(run)
 				got.setDates([]signed{g})
 			})
 			if !reflect.DeepEqual(got, want) {
-				t.Fatalf("assembly %v, run %d, %+v: %q: %x, want %x", assembly, run, g, p, got, want)
+				t.Fatalf("assembly %v, run %d, %+v: %q: %v, want %v", assembly, run, g, p, got, want)
 			}
 		}
 	}

@@ -138,6 +138,7 @@ func (l *Lines) window(dst []Torn, p []byte) (_ []Torn, n int) {
 	m := new(marks)
 	for l.search.quick && len(p)-n >= windowLeast {
 		q := p[n:]
+		m.braces = l.search.objects > 0
 		m.set(q, min(len(q)/markBlock, markBlocks))
 		made := l.made
 		m.runs(l.search.run)
