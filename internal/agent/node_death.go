@@ -17,7 +17,7 @@ const (
 	nodeFlush   = time.Second            // how long the kernel's last events are waited for
 	forgetAfter = 30 * time.Second       // how long the dead are remembered, at the least
 	nameTime    = 50 * time.Millisecond  // how long a death waits for the name of a container that lived shorter than the runtime took to tell
-	podNameTime = 20 * time.Second       // likewise, of a container of a pod: its name will come, however busy the runtime is
+	podNameTime = 20 * time.Second       // likewise, of a container of a pod: its name will come, however busy the runtime is, if there is one
 )
 
 // job is a case to be made, outside of the owner.
@@ -98,7 +98,7 @@ func (n *node) bury(s *subject, late bool) {
 	if !s.named && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
 		s.waited = true
 		wait := nameTime
-		if s.ref.PodUID != "" {
+		if s.ref.PodUID != "" && n.mayName() {
 			wait = podNameTime
 		}
 		s.unnamed = func() { // its log is known with its name

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -41,6 +42,16 @@ func (n *node) openNames(ctx context.Context, beside *sync.WaitGroup) error {
 	})
 	beside.Go(func() { n.names.Run(ctx) })
 	return nil
+}
+
+// mayName says whether a runtime may yet tell a name: one that was never there will not.
+func (n *node) mayName() bool {
+	for _, st := range n.names.Status() {
+		if st.Runtime != "" || !errors.Is(st.Err, container.ErrAbsent) {
+			return true
+		}
+	}
+	return false
 }
 
 // named takes what the runtimes tell of new.

@@ -311,7 +311,7 @@ func TestNoRuntimeAtTheSocket(t *testing.T) {
 	if _, err := openRuntime(endpoint{path: file}); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("a plain file: %v", err)
 	}
-	if _, err := openRuntime(endpoint{path: file + "x"}); !errors.Is(err, errAbsent) {
+	if _, err := openRuntime(endpoint{path: file + "x"}); !errors.Is(err, ErrAbsent) {
 		t.Errorf("nothing: %v", err)
 	}
 	path := socket(t)

@@ -57,14 +57,17 @@ func endpoints(given []string, hostRoot string) []endpoint {
 	return out
 }
 
-var errAbsent = errors.New("there is no socket")
+var (
+	ErrAbsent  = errors.New("there is no socket") // of a Status: of a runtime that is not there
+	errUntried = errors.New("it was not tried yet")
+)
 
 // present says whether e is a socket.
 func (e endpoint) present() error {
 	st, err := os.Stat(e.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return errAbsent
+		return ErrAbsent
 	case err != nil:
 		return err
 	case st.Mode().Type() != os.ModeSocket:

@@ -36,7 +36,7 @@ func (f *fake) open(endpoint) (runtime, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.absent {
-		return nil, errAbsent
+		return nil, ErrAbsent
 	}
 	if f.broken != nil {
 		return nil, f.broken

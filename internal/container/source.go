@@ -48,7 +48,7 @@ type Status struct {
 }
 
 func newSource(r *Registry, e endpoint) *source {
-	return &source{reg: r, at: e, kick: make(chan struct{}, 1), status: Status{Endpoint: e.path, Err: errAbsent}}
+	return &source{reg: r, at: e, kick: make(chan struct{}, 1), status: Status{Endpoint: e.path, Err: errUntried}}
 }
 
 // Status gives how it stands with the runtimes, but for those that nobody named and that are not there.
@@ -56,7 +56,7 @@ func (r *Registry) Status() []Status {
 	var out []Status
 	for _, s := range r.sources {
 		s.mu.Lock()
-		if s.at.given || !errors.Is(s.status.Err, errAbsent) {
+		if s.at.given || !errors.Is(s.status.Err, ErrAbsent) && !errors.Is(s.status.Err, errUntried) {
 			out = append(out, s.status)
 		}
 		s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *source) run(ctx context.Context) {
 			pause.Reset() // it was well
 		}
 		wait := pause.NextBackOff()
-		if errors.Is(err, errAbsent) {
+		if errors.Is(err, ErrAbsent) {
 			pause.Reset()
 			wait = lookForSocket
 		}
