@@ -144,6 +144,9 @@ type Exit struct {
 	OutOfKernel  bool           `json:"outOfKernel,omitzero"`  // from wait4 alone: no probe saw it
 	GroupExiting bool           `json:"groupExiting,omitzero"` // exit_group or a fatal signal ended all threads
 	Unknown      jsontext.Value `json:",embed"`
+
+	Stdio []StdioTurned `json:"stdio,omitempty"` // descriptors 0 to 2 that are something else than when its program began
+	AtEnd *AtEnd        `json:"atEnd,omitzero"`  // nil: not known
 }
 
 // SignalFatal is a signal that is about to end its process: delivered with the default action.

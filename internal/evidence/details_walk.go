@@ -53,6 +53,8 @@ func (d *Exit) walk(c *codec) {
 	c.flag(&d.OutOfKernel)
 	c.flag(&d.GroupExiting)
 	c.bytes((*[]byte)(&d.Unknown))
+	list(c, &d.Stdio, func(c *codec, s *StdioTurned) { s.walk(c) })
+	optional(c, &d.AtEnd, func(c *codec, e *AtEnd) { e.walk(c) })
 }
 
 // Kind is KindSignalSent.

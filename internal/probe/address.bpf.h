@@ -19,7 +19,84 @@ struct address_event {
 	struct fd_desc is;      /* the socket */
 	__u32 wait;             /* of EV_CONNECT: the socket blocks */
 	__s32 mark;             /* of EV_CONNECT: arg of its count_key */
+	__u32 ports_lo, ports_hi; /* local ports of its network namespace; 0: not looked at */
+	__u64 ports_used;         /* of these, by TCP */
 };
+
+#define PORTS_ALIKE 16 /* of one place in the table of ports */
+
+/* Which local ports are taken. */
+struct port_walk {
+	__u64 net, heads;
+	__u32 mask, mix;
+	__u32 lo, hi;
+	__u64 used;
+};
+
+/* port_step looks up one port in the table of those that are bound, with the sockets that wait for their
+ * time to pass. */
+static long port_step(__u32 i, struct port_walk *c)
+{
+	const __u32 each = bpf_core_type_size(struct inet_bind_hashbucket);
+	__u64 at = 0, net = c->net;
+	__u32 port = c->lo + i;
+
+	if (port > c->hi)
+		return 1;
+	bpf_probe_read_kernel(&at, sizeof(at), (void *)c->heads + ((port + c->mix) & c->mask) * each + bpf_core_field_offset(struct inet_bind_hashbucket, chain));
+	for (int n = 0; n < PORTS_ALIKE && at; n++) {
+		struct inet_bind_bucket *b = (void *)at - bpf_core_field_offset(struct inet_bind_bucket, node);
+
+		if (FAR(b, port) == port && (__u64)FAR(b, ib_net.net) == net) {
+			c->used++;
+			return 0;
+		}
+		at = (__u64)FAR(b, node.next);
+	}
+	return 0;
+}
+
+/* count_ports counts the local ports of a socket's network namespace that are in use: right now, since they
+ * are free again when the program has ended. It takes a millisecond for all of them. */
+static __noinline void count_ports(struct address_event *e, struct file *f)
+{
+	struct socket *s = FAR(f, private_data);
+	struct sock___sys *sk = (void *)FAR(s, sk);
+	struct net *net = FAR(sk, __sk_common.skc_net.net);
+	struct port_walk c = {.net = (__u64)net};
+	struct net___range *old = (void *)net;
+	struct inet_hashinfo *table;
+	__u32 range;
+
+	if (!bpf_core_field_exists(net->ipv4.tcp_death_row.hashinfo)) /* before 6.1 it is elsewhere */
+		return;
+	table = FAR(net, ipv4.tcp_death_row.hashinfo);
+	if (bpf_core_field_size(net->ipv4.ip_local_ports.range) == 4) { /* 6.8 */
+		range = FAR(net, ipv4.ip_local_ports.range);
+		c.lo = range & 0xffff;
+		c.hi = range >> 16;
+	} else {
+		c.lo = FAR(old, ipv4.ip_local_ports.range[0]);
+		c.hi = FAR(old, ipv4.ip_local_ports.range[1]);
+	}
+	c.heads = (__u64)FAR(table, bhash);
+	c.mask = FAR(table, bhash_size) - 1;
+	c.mix = FAR(net, hash_mix);
+	if (!c.heads || !c.lo || c.hi > 65535)
+		return;
+	bpf_loop(65536, port_step, &c, 0);
+	e->ports_lo = c.lo;
+	e->ports_hi = c.hi;
+	e->ports_used = c.used;
+}
+
+/* wants_port says whether a call was refused that takes any local port, of TCP. */
+static __always_inline bool wants_port(struct address_event *e, __u32 err)
+{
+	if ((e->is.kind.family != 2 && e->is.kind.family != 10) || e->is.kind.protocol != 6)
+		return false;
+	return err == EADDRNOTAVAIL || (!e->addr[2] && !e->addr[3]);
+}
 
 /* mark tells peers apart in a count_key: of two that have the same one the later has no name. */
 static __always_inline __s32 mark(__u8 *addr)
@@ -52,7 +129,7 @@ static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr
 {
 	struct count_key k = {.pid = p->pid, .subject = p->subject, .type = EV_ADDRESS, .nr = nr, .err = err};
 	struct address_event *e;
-	__u64 n = count(&k, 0);
+	__u64 n = count(&k, 0), f;
 
 	if (n >= 3)
 		return;
@@ -67,7 +144,11 @@ static __always_inline void address_refused(struct proc *p, void *regs, __u32 nr
 	e->count = n + 1;
 	e->fd = arg1(regs);
 	read_address(e, regs, c);
-	describe(&e->is, file_of(e->fd));
+	f = file_of(e->fd);
+	describe(&e->is, f);
+	e->ports_lo = e->ports_hi = e->ports_used = 0;
+	if (n == 0 && f && wants_port(e, err))
+		count_ports(e, (struct file *)f);
 	bpf_ringbuf_submit(e, 0);
 }
 

@@ -20,7 +20,8 @@ const (
 	addressAt   = 64
 	addressMax  = 112
 	addressDesc = addressAt + addressMax
-	addressSize = addressDesc + fdDescSize
+	addressPort = addressDesc + fdDescSize + 8
+	addressSize = addressPort + 16
 )
 
 func decodeAddress(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
@@ -47,6 +48,9 @@ func decodeAddress(s *Set, o *evidence.Observation, raw []byte) evidence.Detail 
 			look.explain(d, asked, int(o.PID))
 		}
 		s.lookedAt = now
+	}
+	if hi := le.Uint32(raw[addressPort+4:]); hi != 0 { // as it was at the call, and not a moment later
+		d.PortRange, d.PortsUsed = fmt.Sprintf("%d %d", le.Uint32(raw[addressPort:]), hi), int64(le.Uint64(raw[addressPort+8:]))
 	}
 	return d
 }

@@ -17,12 +17,21 @@
 #define PROC_SELECT_PROVEN 2 /* an overflow of select was proven and told of */
 #define PROC_STRANGER 4      /* shifted by 0 to 2: that descriptor was closed and given to something new */
 #define PROC_COPY 32         /* it has, or had, the output under another descriptor than 1 and 2 */
-#define PROC_INHERITED (PROC_STRANGER * 7 | PROC_COPY)
+#define PROC_STANDARD 2048 /* std tells what its standard descriptors were when it ran its program */
+#define PROC_INHERITED (PROC_STRANGER * 7 | PROC_COPY | PROC_STANDARD)
 #define PROC_OUTSIDE 64  /* of a node: it came into its container from outside, no process there has made it */
 #define PROC_LAUNCH 128  /* of a node: it came from outside and has run no program there yet, nor did who made it */
 #define PROC_ADOPTED 512 /* of a node: Set.Adopt has found it, and does not yet know where it came from */
 #define PROC_IO 1024     /* of a node: a sweep has looked at its standard descriptors */
 #define PROC_LOOKED 256  /* of a node: its system calls are looked at, see Set.Look */
+
+/* What one of descriptors 0 to 2 was. */
+struct std_was {
+	__u64 inode;
+	__u32 dev;
+	__u16 kind; /* enum fd_kind_nr; FD_NONE: it was closed */
+	__u16 state;
+};
 
 /* A process of the tree. Key: tgid in the initial pid namespace. */
 struct proc {
@@ -43,6 +52,7 @@ struct proc {
 	__u32 forks;        /* atomic */
 	__u32 flags;        /* PROC_…; atomic */
 	__u32 subject;      /* its number, 0 where there is only one */
+	struct std_was std[3]; /* at its exec, where flags say so */
 };
 
 struct {

@@ -73,6 +73,14 @@ type proc struct {
 	DoomCode             int32
 	Forks                uint32
 	Flags, Subject       uint32
+	Std                  [3]stdWas
+}
+
+// stdWas mirrors struct std_was: what one of descriptors 0 to 2 was.
+type stdWas struct {
+	Inode       uint64
+	Dev         uint32
+	Kind, State uint16
 }
 
 // countKey mirrors struct count_key.

@@ -80,6 +80,14 @@ struct paths_event {
 	char bytes[WALK_PATHS + WALK_PATH];
 };
 
+/* What one of descriptors 0 to 2 is. */
+struct standard {
+	__u64 inode;
+	__u32 dev;
+	__u16 kind, state;
+	__u32 used, slots; /* of a pipe */
+};
+
 struct walk {
 	__u32 busy;
 	__u32 open;
@@ -107,6 +115,7 @@ struct walk {
 	char node[128];
 	char sock[128];
 	struct fd_group key;
+	struct standard std[4]; /* the last is there so that an index needs no more than a mask */
 	__u16 index[WALK_INDEX];
 	struct groups_event groups;
 	struct paths_event paths;
@@ -330,6 +339,41 @@ static __always_inline __u32 name_group(__u32 slot, struct walk *w, struct fd_gr
 			return path_unix(w, (void *)k->ident);
 	}
 	return ~0U;
+}
+
+/* standard_fd says in the slot what one of descriptors 0 to 2 is; all is the table's array of files. */
+__noinline int standard_fd(__u32 slot, __u64 all, __u32 fd)
+{
+	struct walk *w = walk_at(slot);
+	struct pipe_inode_info *pipe;
+	struct file *f = NULL;
+	struct standard *s;
+
+	if (!w)
+		return 0;
+	s = &w->std[fd & 3];
+	__builtin_memset(s, 0, sizeof(*s));
+	if (bpf_probe_read_kernel(&f, sizeof(f), &((struct file **)all)[fd & 3]) || !f)
+		return 0;
+	__builtin_memset(&w->key, 0, sizeof(w->key));
+	w->inode = NULL; /* of another time, they may be of other things */
+	w->sb = NULL;
+	if (!load_file(slot, (__u64)f))
+		return 0;
+	if ((w->mode & S_FMT) == 0140000)
+		key_socket(slot, (__u64)f, 0);
+	else
+		key_file(slot, (__u64)f, 0);
+	s->kind = w->key.kind;
+	s->state = w->key.state;
+	s->inode = w->key.inode;
+	s->dev = w->key.dev;
+	if (s->kind != FD_PIPE && s->kind != FD_FIFO)
+		return 0;
+	pipe = BPF_CORE_READ(f, private_data);
+	s->used = BPF_CORE_READ(pipe, head) - BPF_CORE_READ(pipe, tail);
+	s->slots = BPF_CORE_READ(pipe, max_usage);
+	return 0;
 }
 
 struct bit_walk {

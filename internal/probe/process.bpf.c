@@ -12,6 +12,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PF_EXITING 0x4
 #define PF_SIGNALED 0x400
 #define RLIMIT_NOFILE 7
+#define RLIMIT_DATA 2
+#define RLIMIT_AS 9
+#define USER_LEVELS 4 /* user namespaces in each other that are looked at */
 #define FORKS_WHOLE 64   /* of each process; the others are counted */
 #define ARGS 256
 #define MAX_THREADS 1024 /* threads that are summed up at an exit */
@@ -72,6 +75,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	q.root = p->root;
 	q.subject = p->subject;
 	q.flags = p->flags & PROC_INHERITED;
+	__builtin_memcpy(q.std, p->std, sizeof(q.std));
 	if (node)
 		grew(parent, child, p, &q);
 	else if (bpf_map_update_elem(&tree, &new, &q, BPF_ANY))
@@ -91,6 +95,16 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	e->pad = 0;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+/* standards looks at a task's descriptors 0 to 2, in the slot. */
+static __always_inline void standards(__u32 slot, struct task_struct *t)
+{
+	__u64 all = (__u64)FAR(t, files, fdt, fd);
+
+	standard_fd(slot, all, 0);
+	standard_fd(slot, all, 1);
+	standard_fd(slot, all, 2);
 }
 
 /* --- exec --- */
@@ -127,12 +141,17 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 		return 0;
 	if (node)
 		executed((__u64)FAR(t, group_leader), tgid);
+	__sync_fetch_and_and(&p->flags, ~PROC_STANDARD);
 	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (!w) {
 		count_lost(EV_EXEC);
 		return 0;
 	}
+	standards(slot, t);
+	for (int i = 0; i < 3; i++)
+		p->std[i] = *(struct std_was *)&w->std[i]; /* the same members, in the same places */
+	__sync_fetch_and_or(&p->flags, PROC_STANDARD);
 	w->root = BPF_CORE_READ(t, fs, root.dentry);
 	w->root_mnt = BPF_CORE_READ(t, fs, root.mnt);
 	w->paths.n = 0;
@@ -181,6 +200,15 @@ struct exit_event {
 	__u32 groups;
 	__u32 nameless;
 	__u32 by_kind[WALK_KINDS];
+	/* Descriptors 0 to 2, as they were at exec and as they are; std_known: both were looked at. */
+	struct std_was was[3], is[3];
+	__u32 std_known;
+	__u32 uid, gid; /* that files are judged by */
+	__u32 pad;
+	__u64 caps;
+	__u64 as_limit, data_limit; /* bytes */
+	__u64 vm_peak; /* pages; 0: not known, before 6.16 the address space is gone by then */
+	__s64 inotify, inotify_max; /* instances of its user, in the user namespace that allows fewest; -1: not known */
 };
 
 struct thread_walk {
@@ -277,6 +305,46 @@ static __always_inline void exit_usage(struct exit_event *e, struct task_struct 
 		e->ender = c.ender;
 }
 
+/* exit_user says who it ran as, and what that user has of what is counted by user. */
+static __always_inline void exit_user(struct exit_event *e, struct task_struct *t)
+{
+	struct ucounts *u = FAR(t, cred, ucounts);
+	struct user_namespace *ns;
+	__u64 nr, n, max;
+
+	e->uid = FAR(t, cred, fsuid.val);
+	e->gid = FAR(t, cred, fsgid.val);
+	bpf_probe_read_kernel(&e->caps, sizeof(e->caps), (void *)FAR(t, cred) + bpf_core_field_offset(struct cred, cap_effective));
+	e->inotify = e->inotify_max = -1;
+	if (!bpf_core_enum_value_exists(enum ucount_type, UCOUNT_INOTIFY_INSTANCES))
+		return;
+	nr = bpf_core_enum_value(enum ucount_type, UCOUNT_INOTIFY_INSTANCES) & 31;
+	for (int i = 0; i < USER_LEVELS && u; i++) {
+		ns = FAR(u, ns);
+		n = max = 0;
+		bpf_probe_read_kernel(&n, sizeof(n), (void *)u + bpf_core_field_offset(struct ucounts, ucount) + nr * sizeof(n));
+		bpf_probe_read_kernel(&max, sizeof(max), (void *)ns + bpf_core_field_offset(struct user_namespace, ucount_max) + nr * sizeof(max));
+		if (e->inotify < 0 || (__s64)(max - n) < e->inotify_max - e->inotify) {
+			e->inotify = n;
+			e->inotify_max = max;
+		}
+		u = FAR(ns, ucounts);
+	}
+}
+
+/* exit_memory says how much address space it may have, and had at most. */
+static __always_inline void exit_memory(struct exit_event *e, struct task_struct *t, struct signal_struct *sig)
+{
+	struct mm_struct *mm = FAR(t, mm);
+	__u64 peak, now;
+
+	e->as_limit = BPF_CORE_READ(sig, rlim[RLIMIT_AS].rlim_cur);
+	e->data_limit = BPF_CORE_READ(sig, rlim[RLIMIT_DATA].rlim_cur);
+	peak = FAR(mm, hiwater_vm);
+	now = FAR(mm, total_vm);
+	e->vm_peak = peak > now ? peak : now;
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *t)
 {
@@ -305,6 +373,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (w && walk_table(slot, t)) {
+		standards(slot, t);
 		id = bpf_ktime_get_boot_ns() << 4 | slot;
 		emit_table(w, &q, id);
 	}
@@ -323,6 +392,8 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	e->highest_ever = q.highest;
 	e->forks = q.forks;
 	exit_usage(e, t, sig);
+	exit_user(e, t);
+	exit_memory(e, t, sig);
 	e->id = id;
 	if (w && id) {
 		e->open = w->open;
@@ -330,6 +401,11 @@ int BPF_PROG(on_exit, struct task_struct *t)
 		e->groups = w->groups.n;
 		e->nameless = w->nameless;
 		__builtin_memcpy(e->by_kind, w->by_kind, sizeof(e->by_kind));
+		e->std_known = !!(q.flags & PROC_STANDARD);
+		for (int i = 0; i < 3; i++) {
+			e->was[i] = q.std[i];
+			e->is[i] = *(struct std_was *)&w->std[i];
+		}
 	}
 	bpf_ringbuf_submit(e, 0);
 out:

@@ -99,7 +99,13 @@ const (
 	exitNumbers = exitStart + 8
 	exitCode    = exitNumbers + 8*10
 	exitByKind  = exitCode + 4*10
-	exitSize    = exitByKind + 4*walkKinds
+	exitStd     = exitByKind + 4*walkKinds
+	exitKnown   = exitStd + 2*3*stdSize
+	exitUser    = exitKnown + 4
+	exitLimits  = exitUser + 3*4
+	exitSize    = exitLimits + 6*8
+
+	stdSize = 16
 )
 
 func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
@@ -125,6 +131,7 @@ func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 		d.ExitCode = code >> 8 & 0xff
 	}
 	s.addTotal(o.Subject, evidence.CountSelectCalls, d.SelectCalls)
+	d.AtEnd = atEnd(raw)
 	id := le.Uint64(raw[exitID:])
 	if id == 0 {
 		return d
@@ -134,7 +141,47 @@ func decodeExit(s *Set, o *evidence.Observation, raw []byte) evidence.Detail {
 	d.FDs = parts.table(int64(u32(6)), int64(u32(7)), raw[exitByKind:], uint32(u32(9)))
 	d.FDs.At, d.FDs.PID = o.Time(), o.PID
 	d.FDs.SoftLimit, d.FDs.HardLimit = limit(uint64(u64(6))), limit(uint64(u64(7)))
+	if le.Uint32(raw[exitKnown:]) != 0 {
+		d.Stdio = stdioTurned(raw[exitStd:], d.FDs)
+	}
 	return d
+}
+
+// atEnd reads who it ran as, and what it had of its limits.
+func atEnd(raw []byte) *evidence.AtEnd {
+	n := func(i int) uint64 { return le.Uint64(raw[exitLimits+8*i:]) }
+	e := &evidence.AtEnd{
+		UID: int32(le.Uint32(raw[exitUser:])), GID: int32(le.Uint32(raw[exitUser+4:])), Caps: n(0),
+		AddressLimit: limit(n(1)), DataLimit: limit(n(2)), AddressPeak: int64(n(3)) * int64(os.Getpagesize()),
+	}
+	if used := int64(n(4)); used >= 0 {
+		e.Inotify, e.InotifyMax = used, limit(n(5))
+	}
+	return e
+}
+
+// stdioTurned says which of descriptors 0 to 2 are something else than they were when the program began.
+func stdioTurned(b []byte, t *evidence.FDTable) (out []evidence.StdioTurned) {
+	kind := func(i int) evidence.FDKind {
+		if k := le.Uint16(b[i*stdSize+12:]); k > 0 && int(k) < len(fdKinds) {
+			return fdKinds[k]
+		}
+		return ""
+	}
+	for fd := range 3 {
+		was, is := b[fd*stdSize:][:stdSize], b[(3+fd)*stdSize:][:stdSize]
+		if string(was[:14]) == string(is[:14]) { // inode, device and kind; sockets change their state
+			continue
+		}
+		d := evidence.StdioTurned{FD: int32(fd), Was: kind(fd), Is: kind(3 + fd)}
+		for i := range t.Groups {
+			if g := &t.Groups[i]; g.Lowest == int32(fd) && g.Kind == d.Is {
+				d.State, d.Peer, d.Path = g.State, g.Peer, g.Path
+			}
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // splitRuntime gives user and system time as wait4 does: the exact run time, split in the

@@ -21,13 +21,6 @@ struct {
 	__type(value, __u32);
 } wanted SEC(".maps");
 
-struct standard {
-	__u64 inode;
-	__u32 dev;
-	__u16 kind, state;
-	__u32 used, slots; /* of a pipe */
-};
-
 struct process_row {
 	__u32 type, size;
 	__u32 pid;
@@ -119,35 +112,6 @@ static long count_words(__u32 i, struct count_walk *c)
 	return 0;
 }
 
-/* standard_fd says what one of descriptors 0 to 2 is. */
-static __always_inline void standard_fd(struct standard *s, struct file **all, __u32 fd)
-{
-	struct walk *w = walk_at(SLOT);
-	struct pipe_inode_info *pipe;
-	struct file *f = NULL;
-
-	if (!w || bpf_probe_read_kernel(&f, sizeof(f), &all[fd]) || !f)
-		return;
-	__builtin_memset(&w->key, 0, sizeof(w->key));
-	w->inode = NULL;
-	w->sb = NULL;
-	if (!load_file(SLOT, (__u64)f))
-		return;
-	if ((w->mode & S_FMT) == 0140000)
-		key_socket(SLOT, (__u64)f, 0);
-	else
-		key_file(SLOT, (__u64)f, 0);
-	s->kind = w->key.kind;
-	s->state = w->key.state;
-	s->inode = w->key.inode;
-	s->dev = w->key.dev;
-	if (s->kind != FD_PIPE && s->kind != FD_FIFO)
-		return;
-	pipe = BPF_CORE_READ(f, private_data);
-	s->used = BPF_CORE_READ(pipe, head) - BPF_CORE_READ(pipe, tail);
-	s->slots = BPF_CORE_READ(pipe, max_usage);
-}
-
 /*
  * NEAR reads a member: by a plain load, which takes half of the time, where near is set. Loading a program that
  * has them takes 15 ms more (see FAR): that is for who sweeps a thousand processes, not for one that starts.
@@ -227,9 +191,13 @@ static __always_inline int sweep_task(struct bpf_iter__task *ctx, const bool nea
 	 * then about every fourth second. */
 	row.has_io = !node || !(p->flags & PROC_IO) || !((bpf_ktime_get_boot_ns() / 1000000000 + tgid) & 3);
 	if (row.has_io) {
-		standard_fd(&row.io[0], all, 0);
-		standard_fd(&row.io[1], all, 1);
-		standard_fd(&row.io[2], all, 2);
+		struct walk *w = walk_at(SLOT);
+
+		standard_fd(SLOT, (__u64)all, 0);
+		standard_fd(SLOT, (__u64)all, 1);
+		standard_fd(SLOT, (__u64)all, 2);
+		if (w)
+			__builtin_memcpy(row.io, w->std, sizeof(row.io));
 		if (node && !(p->flags & PROC_IO))
 			__sync_fetch_and_or(&p->flags, PROC_IO);
 	}

@@ -191,10 +191,15 @@ struct ucounts;
 struct user_namespace {
 	int level;
 	struct ucounts *ucounts;
+	long ucount_max[1];
 	long rlimit_max[4]; /* 6.0 */
+};
+enum ucount_type {
+	UCOUNT_INOTIFY_INSTANCES = 8,
 };
 struct ucounts {
 	struct user_namespace *ns;
+	atomic_long_t ucount[1];
 	atomic_long_t rlimit[4]; /* 6.0 */
 };
 typedef struct {
@@ -247,7 +252,7 @@ struct mm_struct {
 	unsigned long start_brk, brk;
 	unsigned long start_stack;
 	unsigned long arg_start, arg_end;
-	unsigned long total_vm, data_vm, locked_vm; /* pages */
+	unsigned long hiwater_vm, total_vm, data_vm, locked_vm; /* pages */
 	int map_count;
 	struct percpu_counter rss_stat[4]; /* 6.2 */
 	struct file *exe_file;
@@ -395,8 +400,28 @@ struct tcp_sock {
 	u32 segs_out, total_retrans;
 	u64 bytes_acked, bytes_received;
 };
+struct net;
+typedef struct {
+	struct net *net;
+} possible_net_t;
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 struct inet_bind_bucket {
+	possible_net_t ib_net;
+	unsigned short port;
 	signed char fastreuse;
+	struct hlist_node node;
+};
+struct inet_bind_hashbucket {
+	struct hlist_head chain;
+};
+struct inet_hashinfo {
+	struct inet_bind_hashbucket *bhash;
+	unsigned int bhash_size;
 };
 struct inet_connection_sock {
 	__u8 icsk_retransmits;
@@ -474,8 +499,29 @@ struct mm_struct___sys {
 struct ns_common {
 	unsigned int inum;
 };
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo;
+};
+struct local_ports {
+	__u32 range; /* low and high; before 6.8 two numbers */
+};
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+	struct local_ports ip_local_ports;
+};
 struct net {
 	struct ns_common ns;
+	__u32 hash_mix;
+	struct netns_ipv4 ipv4;
+};
+struct local_ports___range {
+	int range[2];
+};
+struct netns_ipv4___range {
+	struct local_ports___range ip_local_ports;
+};
+struct net___range { /* before 6.8 */
+	struct netns_ipv4___range ipv4;
 };
 struct mnt_namespace {
 	struct ns_common ns;
@@ -483,9 +529,6 @@ struct mnt_namespace {
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
-typedef struct {
-	struct net *net;
-} possible_net_t;
 struct sock_common___sys {
 	possible_net_t skc_net;
 };
