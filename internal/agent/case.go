@@ -103,6 +103,8 @@ func what(o *evidence.Observation) string {
 		return d.Call + d.Errno.String() + d.Address
 	case *evidence.FileRefused:
 		return d.Call + d.Errno.String() + d.Path
+	case *evidence.FileLooked:
+		return d.Path
 	case *evidence.SignalSent:
 		return d.Signal.String()
 	case *evidence.SignalFatal:

@@ -59,7 +59,9 @@ type node struct {
 	state *state
 	logs  *logs
 	cores *nodeCores // nil: none are received
-	loops loops      // of the judges, too
+
+	looking atomic.Bool // files of a death are being looked at
+	loops   loops       // of the judges, too
 
 	failing seldom       // likewise
 	unkept  atomic.Int64 // cases that could not be kept
@@ -290,6 +292,8 @@ func (n *node) observe(o *evidence.Observation) {
 	s.rec.Record(o)
 	n.sign(s, o)
 	switch d := o.Detail.(type) {
+	case *evidence.Stdio:
+		n.logs.changed(s.id, o, d)
 	case *evidence.Fork:
 		n.forked(s, d.Child)
 	case *evidence.Exec:

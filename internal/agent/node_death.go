@@ -201,6 +201,7 @@ func (n *node) judge() {
 		c.Core = n.coreOf(j)
 		if c.FDTable = j.table; c.Death != nil {
 			c.FDTable = tableOf(c)
+			n.lookAtFiles(j.s, c)
 		}
 		diagnose.Judge(c)
 		kept := n.keep(j, c)

@@ -130,7 +130,7 @@ func (l *logs) follow(f followedFor) (found bool) {
 	c := l.entry(f.subject)
 	arm := f.pid != 0 && c.pid == 0
 	if arm {
-		c.pid, c.out = f.pid, outputsOf(f.pid)
+		c.pid, c.out = f.pid, l.outputsOf(f.pid)
 	}
 	c.lack = why
 	begin := path != "" && c.path != path

@@ -287,6 +287,9 @@ type fakeLedger struct {
 func (f *fakeLedger) WatchOutput(probe.Output) error        { f.on, f.sum = true, 0; return nil }
 func (f *fakeLedger) UnwatchOutput(probe.Output)            { f.on = false }
 func (f *fakeLedger) Closer(probe.Output, int, int64) error { return nil }
+func (f *fakeLedger) Outputs(int32) (out [2]probe.Output, ok bool) {
+	return out, false
+}
 func (f *fakeLedger) Writes(dst []probe.Written, _ uint64) ([]probe.Written, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

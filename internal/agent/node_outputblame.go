@@ -22,14 +22,24 @@ type ledgerOf interface {
 	UnwatchOutput(o probe.Output)
 	Closer(o probe.Output, n int, until int64) error
 	Writes(dst []probe.Written, inode uint64) ([]probe.Written, error)
+	Outputs(pid int32) (out [2]probe.Output, ok bool)
 }
 
 // pipeOf is what a standard descriptor is: its inode in the kernel.
 type pipeOf = probe.Output
 
-// outputsOf are the pipes, or the terminal, of a process's stdout and stderr. What is something else has none.
-func outputsOf(pid int32) (out [2]pipeOf) {
+// outputsOf are the pipes, or the terminal, of a process's stdout and stderr. What is something else has none. A program
+// may have changed them before it is looked at, but the kernel knows the pipes that they were.
+func (l *logs) outputsOf(pid int32) (out [2]pipeOf) {
+	var began [2]pipeOf
+	if l.cfg.Ledger != nil {
+		began, _ = l.cfg.Ledger.Outputs(pid)
+	}
 	for i := range out {
+		if began[i].Inode != 0 {
+			out[i] = began[i]
+			continue
+		}
 		name := fmt.Sprintf("/proc/%d/fd/%d", pid, i+1)
 		link, err := os.Readlink(name)
 		if err != nil {
@@ -55,6 +65,7 @@ type blameOf struct {
 	asked  [2]int
 	askAt  [2]time.Time
 	seen   []*evidence.Observation // writes with their stacks
+	was    map[int32]*[3]wasGiven  // of each process, what its standard descriptors were given to by accident
 }
 
 // recentOf is the end of a stream, while it is looked at closer.
@@ -155,6 +166,26 @@ func (l *logs) written(subject uint32, o *evidence.Observation, d *evidence.Writ
 		c.mu.Unlock()
 	}
 	return true
+}
+
+// changed takes a change of a standard descriptor of a subject's process.
+func (l *logs) changed(subject uint32, o *evidence.Observation, d *evidence.Stdio) {
+	c := l.get(subject)
+	if c == nil || d.Action != "allocated" || d.FD < 0 || d.FD > 2 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := &c.blame
+	if b.was == nil {
+		b.was = map[int32]*[3]wasGiven{}
+	}
+	if b.was[o.PID] == nil && len(b.was) < stdioKept {
+		b.was[o.PID] = new([3]wasGiven)
+	}
+	if w := b.was[o.PID]; w != nil {
+		w[d.FD] = wasGiven{o.BootNanos, *d}
+	}
 }
 
 // wrote says who wrote the bytes from a to b of a stream; why is set where that cannot be known.
@@ -306,6 +337,9 @@ func (c *containerLog) complete(s int, d *evidence.Garbled, pieces []piece) {
 	out := c.out[s]
 	c.logs.mu.Unlock()
 	ofOutput(w, out)
+	if s := c.blame.was[w.PID]; s != nil && w.FD >= 0 && w.FD < 3 && s[w.FD].Is != "" && s[w.FD].at < w.BootNanos { // what it is given to later tells nothing of this write
+		w.Was, w.WasPeer, w.WasPath = s[w.FD].Is, s[w.FD].Peer, s[w.FD].Path
+	}
 	for _, o := range c.blame.seen {
 		x := o.Detail.(*evidence.Written)
 		if o.PID != w.PID || o.TID != w.TID || x.FD != w.FD || x.Call != w.Call || x.Inode != w.Inode || x.Context == nil {

@@ -44,6 +44,7 @@ type subject struct {
 	memory  int // bytes that rec may take
 	maps    mapsBook
 	root    *os.File // its root directory, which outlives its processes; nil: none
+	mounts  []mountPoint
 	refused seen
 	oom     map[int32]bool // processes that the OOM killer chose
 	looks   []closer
@@ -191,6 +192,7 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 		s.root, _ = openRoot(pid)
 		if s.root != nil {
 			s.maps.root = fmt.Sprintf("/proc/self/fd/%d", s.root.Fd())
+			s.mounts = mountsOf(fmt.Sprintf("/proc/%d/mountinfo", pid))
 		}
 	}
 	s.sandbox = s.sandbox || sandboxed(s)

@@ -29,6 +29,9 @@ func (n *node) swept(s *subject, o *evidence.Observation, p *evidence.Process) {
 		m.told, m.at = *p, o.BootNanos
 		s.rec.Record(o)
 	}
+	if len(p.Turned) > 0 {
+		n.sign(s, o)
+	}
 	n.forecast(s, m, o, p)
 	if sign, why, ok := m.rise.Add(o.BootNanos, p.Open, p.SoftLimit); ok {
 		n.see(s, sign, "descriptors: "+why)

@@ -15,7 +15,7 @@ var diskFull = Cause{
 		"A container's writable layer, an emptyDir with a limit and a tmpfs are file systems of that kind.",
 	Seen: "A call on a file was refused with ENOSPC or EDQUOT and the program's last words name the error: certain. Refused as the last thing before it exited without a word of its own: likely. " +
 		"Refused in a process that it started, which failed, and named in the last words: certain. A write that failed and that it lived on with (a log, a cache) is not its end. " +
-		"ENOSPC of inotify is not the disk. What is written through a mapping is refused by SIGBUS: certain where the page lies within the file and its file system has no room left; what io_uring writes is no system call's error.",
+		"Where system calls were not watched: the last words name the error and the file, and there was no room right after the end: likely. ENOSPC of inotify is not the disk. What is written through a mapping is refused by SIGBUS: certain where the page lies within the file and its file system has no room left; what io_uring writes is no system call's error.",
 	Advice:   "Free space there or make it larger; see what fills it (du -x, df -h, df -i).",
 	Rule:     ruleDiskFull,
 	Absent:   absentDiskFull,
@@ -79,7 +79,10 @@ func ruleDiskFull(v *View) *evidence.Finding {
 		}
 	}
 	if l.conf == "" {
-		return v.pageWithoutRoom()
+		if f := v.pageWithoutRoom(); f != nil {
+			return f
+		}
+		return v.diskFullUnseen()
 	}
 	var r *evidence.FileRefused
 	if at >= 0 {

@@ -16,7 +16,7 @@ var fdLimit = Cause{
 		"a burst of load, or a limit that is too low for what the program does.",
 	Seen: "The kernel refused the process a descriptor with EMFILE. Certain: the program's own last words name the error, or the refused call is the last that failed in the thread that ended the process, " +
 		"at once before its end, which came without a word and with the table still full. Likely: it was the last that failed and the program's words are of something else; the refusal was shortly before the end, in another thread, or after it had been met and survived before; " +
-		"or a runtime's final report names it where system calls were not watched. " +
+		"or, where system calls were not watched, a runtime's final report names it, or every descriptor was in use at the end of a program that said nothing of another matter. " +
 		"A program that met EMFILE and lived on, and was then ended by something else, did not die of it.",
 	Advice:   "Close what is opened, also on error paths; if so many are needed, raise the soft limit (ulimit -n, LimitNOFILE=) up to the hard one.",
 	Rule:     ruleFDLimit,
@@ -141,13 +141,7 @@ func ruleFDLimit(v *View) *evidence.Finding {
 // not watched: then its word is what there is.
 func (v *View) unseen(errno evidence.Errno) bool {
 	t := v.text.final
-	for _, c := range v.Case.Coverage {
-		if c.Source == "probe/syscall" && c.Missing == "" && (c.Partial == "" || v.watchedLast(&c)) {
-			return false
-		}
-	}
-	return t != nil && t.fits(v) && !t.thread && v.asked < 0 && (v.How == endError || v.How == endAbort) && len(v.threads) == 0 &&
-		v.names(errnoWords[errno]) == saysIt
+	return t != nil && t.fits(v) && !t.thread && v.unwatched() && v.names(errnoWords[errno]) == saysIt
 }
 
 // watchedLast says whether a source that did not watch throughout did so for the last seconds, in which
@@ -159,7 +153,10 @@ func (v *View) watchedLast(c *evidence.Coverage) bool {
 
 func (v *View) fdLimitUnseen() *evidence.Finding {
 	if !v.unseen(evidence.EMFILE) || v.names(errnoWords[evidence.ENFILE]) == saysIt || containsAny(strings.ToLower(v.text.final.whole), "inotify", "watch", "fsnotify", "fsevent") {
-		return nil // those have limits of their own
+		return v.fullUnseen() // those have limits of their own
+	}
+	if v.inotifyFull() && !v.full() {
+		return nil
 	}
 	soft, hard, _ := v.limits(nil)
 	sum := "It says that it was refused a descriptor: " + quoteLine(strings.TrimPrefix(v.text.final.typ+": "+v.text.final.msg, ": "))

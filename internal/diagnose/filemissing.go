@@ -13,7 +13,7 @@ var fileMissing = Cause{
 	ID:    "file-missing",
 	Title: "A file was not there",
 	Why:   "A file or directory that the program needed does not exist by the name that it asked for: not mounted, not copied into the image, another working directory, a misspelt path, or a directory on the way that is missing.",
-	Seen: "A call on a file failed with ENOENT or ENOTDIR and the program's last words name that file and the error: certain. They name the file as one that could not be had, or the error as the last thing that failed: likely. " +
+	Seen: "A call on a file failed with ENOENT or ENOTDIR and the program's last words name that file and the error: certain. They name the file as one that could not be had, or the error as the last thing that failed: likely; or, where system calls were not watched, both, and the file was not there right after the end. " +
 		"It exited at once after that, without a word, with nothing else that failed: possible. Programs look for files that need not be there all the time (search paths, locales, optional configuration): one that is in no last words is not its end.",
 	Advice:   "Check that path as the program sees it (its working directory, its mounts).",
 	Rule:     ruleFileMissing,
@@ -113,7 +113,7 @@ func ruleFileMissing(v *View) *evidence.Finding {
 		}
 	}
 	if best.c == nil {
-		return nil
+		return v.missingUnseen()
 	}
 	return v.missingFinding(best.c, best.at, best.conf)
 }

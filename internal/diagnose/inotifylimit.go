@@ -12,7 +12,7 @@ var inotifyLimit = Cause{
 	Why: "inotify has limits of its own, per user and not per process: fs.inotify.max_user_instances (often 128) and fs.inotify.max_user_watches. " +
 		"All containers that run as the same user share them. inotify_init then fails with EMFILE, which programs report as \"Too many open files\" " +
 		"though descriptors are free, and inotify_add_watch with ENOSPC, which they report as \"No space left on device\" though the disk is not full.",
-	Seen:     "inotify_init or inotify_add_watch was refused while the process had descriptors to spare. Certain and likely as for fd-limit.",
+	Seen:     "inotify_init or inotify_add_watch was refused while the process had descriptors to spare. Certain and likely as for fd-limit; likely, too, where system calls were not watched, the last words are of it, and its user had no instance left at its end.",
 	Advice:   "Raise fs.inotify.max_user_instances or fs.inotify.max_user_watches on the machine (sysctl), or watch fewer files: descriptors are not the matter, so a higher nofile limit does not help.",
 	Rule:     ruleInotifyLimit,
 	Absent:   absentInotifyLimit,
@@ -32,7 +32,7 @@ func ruleInotifyLimit(v *View) *evidence.Finding {
 		last = r
 	}
 	if last == nil {
-		return nil // the call alone does not tell which limit it was
+		return v.inotifyUnseen() // the call alone does not tell which limit it was
 	}
 	if last.Errno == evidence.ENOSPC {
 		words = append([]string{"inotify", "watcher"}, errnoWords[evidence.ENOSPC]...)

@@ -14,7 +14,7 @@ var mappingLimit = Cause{
 		"it has as many mappings as it may have (vm.max_map_count, 65,530), it may not lock so much (RLIMIT_MEMLOCK), or the machine promises no more (vm.overcommit_memory). " +
 		"Programs then say that they are out of memory: MemoryError, std::bad_alloc, OutOfMemoryError, \"cannot allocate memory\".",
 	Seen: "The refused call with the limit and what was in use at that moment. Certain: the program's last words name it, or it is the last call that failed in the thread that ended the process, at once before its end and without another word. " +
-		"Likely: a null pointer was used right after it, the words are of something else, or another thread met it. Runtimes try reservations in health that are refused, and live on: that alone is nothing. " +
+		"Likely: a null pointer was used right after it, the words are of something else, or another thread met it; or system calls were not watched, the last words are of memory, and it had nine tenths of its limit of address space (known from Linux 6.16 on). Runtimes try reservations in health that are refused, and live on: that alone is nothing. " +
 		"A limit of the runtime's own (-Xmx, V8's heap, PHP's memory_limit) is not the kernel's. " +
 		"Likely, as a warning while it lives: its mappings grow, and a forecast says when it has as many as vm.max_map_count allows.",
 	Advice:   "Raise the limit that is named, or bound what the program takes (-Xmx, GOMEMLIMIT, --max-old-space-size, the size of thread stacks and pools).",
@@ -56,7 +56,10 @@ func ruleMappingLimit(v *View) *evidence.Finding {
 		return v.mappingsWarning(h, at)
 	}
 	s, last := v.refusedLimit(func(r *evidence.LimitRefused) bool { return memoryRefused(r.Call, r.Errno) })
-	if last == nil || last.Limit == "" || v.ownLimit() {
+	if last == nil {
+		return v.mappingUnseen()
+	}
+	if last.Limit == "" || v.ownLimit() {
 		return nil // by no limit that is known: a size that no machine has, a piece that is not mapped
 	}
 	words := memoryWords

@@ -16,7 +16,7 @@ var permission = Cause{
 	Title: "It was not allowed",
 	Why: "A call on something that the program needed was refused: the mode or owner of a file or of a directory on its path, a read-only file system or mount, a missing capability " +
 		"(a port below 1024, another user's process, a raw socket), an attribute (chattr +i), or a security module.",
-	Seen: "A call was refused with EACCES, EPERM or EROFS, and the program's last words name the error and what was refused: certain. Named without the file, or refused as the last thing before it exited without a word: likely. " +
+	Seen: "A call was refused with EACCES, EPERM or EROFS, and the program's last words name the error and what was refused: certain. Named without the file, or named with it where system calls were not watched and the file found to forbid it, or refused as the last thing before it exited without a word: likely. " +
 		"Programs look at files that they may not read in health: one that is named in no last words is not its end.",
 	Advice:   "See who it runs as (id, ps -o user) and what the path allows on the way (namei -l PATH).",
 	Rule:     rulePermission,
@@ -117,7 +117,7 @@ func rulePermission(v *View) *evidence.Finding {
 		}
 	}
 	if best.l.conf == "" {
-		return nil
+		return v.permissionUnseen()
 	}
 	return v.permissionFinding(best)
 }

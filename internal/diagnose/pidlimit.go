@@ -12,7 +12,7 @@ var pidLimit = Cause{
 	Why: "fork() and clone() were refused with EAGAIN: the user has as many processes and threads as it may have (RLIMIT_NPROC, ulimit -u; it counts all of the user's, in whatever container), " +
 		"the cgroup has (pids.max of a container, TasksMax= of a systemd unit), or the machine (kernel.threads-max, kernel.pid_max). Threads count as processes do. Zombies that nobody waits for count, too.",
 	Seen: "The refused fork or clone, with the limit and the count as the kernel had them at that moment. Certain: the program's last words name it, or it is the last call that failed in the thread that ended the process, at once before its end and without another word. " +
-		"Likely: it was the last that failed and the words are of something else, or another thread met it shortly before the end. A fork that was refused and then went well is no death. " +
+		"Likely: it was the last that failed and the words are of something else, or another thread met it shortly before the end; or, where system calls were not watched, its last words are of it and its cgroup has counted refused forks. A fork that was refused and then went well is no death. " +
 		"Likely, as a warning while it lives: the cgroup's tasks grow, and a forecast says when pids.max is reached.",
 	Advice:   "See what makes so many processes or threads (ps -eLf, by user or cgroup): a pool without a bound, children that are not waited for. If so many are needed, raise the limit.",
 	Rule:     rulePidLimit,
@@ -31,7 +31,10 @@ func rulePidLimit(v *View) *evidence.Finding {
 	s, last := v.refusedLimit(func(r *evidence.LimitRefused) bool { return r.Spawn() && r.Errno == evidence.EAGAIN })
 	l := v.link(tasks, isSpawnRefused, threadWords, s)
 	if l.conf == "" {
-		return v.startedRefused()
+		if f := v.startedRefused(); f != nil {
+			return f
+		}
+		return v.pidLimitUnseen()
 	}
 	if l.said && v.How == endError && v.text.final == nil && v.lastLineOfElse() {
 		return nil // a warning on the way

@@ -12,7 +12,7 @@ var brokenPipe = Cause{
 	Title: "The reader was gone",
 	Why: "A write to a pipe or socket whose other end is closed ends the writer with SIGPIPE, or fails with EPIPE where that signal is ignored. " +
 		"The other end closed because it had enough (head), died, or timed out.",
-	Seen:     "The process died of SIGPIPE of its own write: certain. EPIPE as the last failed call of the thread that ended it, on stdout or stderr, or named in its last words: certain. On another descriptor without a word it tells nothing: servers meet it all the time.",
+	Seen:     "The process died of SIGPIPE of its own write: certain. EPIPE as the last failed call of the thread that ended it, on stdout or stderr, or named in its last words: certain. On another descriptor without a word it tells nothing: servers meet it all the time. Likely: system calls were not watched, a runtime's final report names it, and a process that it fed over a pipe had ended.",
 	Advice:   "See why the reader went away first. A program that must survive it ignores SIGPIPE and handles EPIPE.",
 	Rule:     ruleBrokenPipe,
 	Absent:   nil,
@@ -53,7 +53,7 @@ func ruleBrokenPipe(v *View) *evidence.Finding {
 	}
 	l := v.link(others, epipe, errnoWords[evidence.EPIPE], s)
 	if l.conf == "" {
-		return nil
+		return v.pipeUnseen()
 	}
 	switch {
 	case !l.said:

@@ -14,7 +14,7 @@ var stdioReplaced = Cause{
 		"From then on log lines go into that socket or file, its data goes into the log, or the program ends when the stranger is closed.",
 	Seen: "The descriptor was closed after the start and then allocated to a socket, pipe or file. Certain: and a call on that descriptor is the last that failed in the thread that ended the process, or the fatal SIGPIPE came of a write to it. " +
 		"Certain, too: its own text was seen to go into what had taken the number, and then that peer broke off or its last words name that file; " +
-		"or the log was put back and the stranger's owner wrote its data into it, by the thread that ended it. Likely: it ended with an error within seconds, and nothing else was seen to fail. Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
+		"or the log was put back and the stranger's owner wrote its data into it, by the thread that ended it, or met there that it is no socket any more. Likely: it ended with an error within seconds, and nothing else was seen to fail; or, where system calls were not watched, standard output or error alone is a connection at the end that it was not when the program began, and the peer has hung up. Unlinked to the end it is told as a symptom. Daemons that point 0 to 2 at /dev/null or a log file by dup2 do it on purpose and are not accused.",
 	Advice:   "Do not close descriptors 0 to 2: point them at /dev/null with dup2 where they are not wanted. Look for a close() of a descriptor that was already closed, or of -1 or 0 that was never opened.",
 	Rule:     ruleStdioReplaced,
 	Absent:   absentStdioReplaced,
@@ -79,6 +79,9 @@ func ruleStdioReplaced(v *View) *evidence.Finding {
 	if f := v.strangersData(); f != nil {
 		return f
 	}
+	if f := v.stillUsed(); f != nil {
+		return f
+	}
 	for _, r := range v.accidents() {
 		conf, how, ev := v.brokeOn(r)
 		if conf == "" {
@@ -115,7 +118,7 @@ func ruleStdioReplaced(v *View) *evidence.Finding {
 		}
 		return &evidence.Finding{Confidence: conf, Title: stream(r.FD) + " replaced by " + kindWords(r.Is), Summary: sum, Evidence: append(ev, v.deathAt()...)}
 	}
-	return nil
+	return v.turnedAtEnd()
 }
 
 // brokeOn says whether the culprit ended because of that descriptor.

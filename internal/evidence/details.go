@@ -68,6 +68,7 @@ var All = []struct {
 	{KindInotifyRefused, true, func() Detail { return new(InotifyRefused) }},
 	{KindAddressRefused, true, func() Detail { return new(AddressRefused) }},
 	{KindFileRefused, true, func() Detail { return new(FileRefused) }},
+	{KindFileLooked, true, func() Detail { return new(FileLooked) }},
 	{KindThreadFailures, true, func() Detail { return new(ThreadFailures) }},
 	{KindSelectBeyond, true, func() Detail { return new(SelectBeyond) }},
 	{KindStdio, true, func() Detail { return new(Stdio) }},

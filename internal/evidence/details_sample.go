@@ -22,6 +22,8 @@ type Process struct {
 	StartNanos int64 `json:"startNanos,omitzero"` // CLOCK_BOOTTIME; 0: not told
 
 	Mappings int64 `json:"mappings,omitzero"` // vm.max_map_count bounds them; 0: not known
+
+	Turned []StdioTurned `json:"turned,omitempty"` // with Stdio: those that are something else than when its program began
 }
 
 // BlockedWrite is a thread that waits in a write.

@@ -296,6 +296,7 @@ func (d *Process) walk(c *codec) {
 	c.flag(&d.Outside)
 	c.i64(&d.StartNanos)
 	c.i64(&d.Mappings)
+	list(c, &d.Turned, func(c *codec, s *StdioTurned) { s.walk(c) })
 }
 
 // Kind is KindGarbled.

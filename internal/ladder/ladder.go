@@ -227,6 +227,16 @@ func SignOf(o *evidence.Observation) (sign Sign, why string, ok bool) {
 		if d.Action == "allocated" && d.Is != evidence.FDDevice && d.Is != evidence.FDTTY {
 			return StdioReplaced, fmt.Sprintf("descriptor %d was closed and given to a %s", d.FD, d.Is), true
 		}
+	case *evidence.Process:
+		// How they came to that was not seen. A file or a device is what output is redirected to on purpose.
+		for _, t := range d.Turned {
+			switch t.Is {
+			case evidence.FDTCP, evidence.FDUDP, evidence.FDUnix, evidence.FDSocket, evidence.FDNetlink, evidence.FDRawSocket, evidence.FDPacket:
+				if t.FD > 0 && t.Was != t.Is && t.Was != "" {
+					return StdioReplaced, fmt.Sprintf("descriptor %d was a %s and is a %s", t.FD, t.Was, t.Is), true
+				}
+			}
+		}
 	case *evidence.Headroom:
 		switch {
 		case d.Max <= 0:

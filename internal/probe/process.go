@@ -162,12 +162,7 @@ func atEnd(raw []byte) *evidence.AtEnd {
 
 // stdioTurned says which of descriptors 0 to 2 are something else than they were when the program began.
 func stdioTurned(b []byte, t *evidence.FDTable) (out []evidence.StdioTurned) {
-	kind := func(i int) evidence.FDKind {
-		if k := le.Uint16(b[i*stdSize+12:]); k > 0 && int(k) < len(fdKinds) {
-			return fdKinds[k]
-		}
-		return ""
-	}
+	kind := func(i int) evidence.FDKind { return kindAt(le.Uint16(b[i*stdSize+12:])) }
 	for fd := range 3 {
 		was, is := b[fd*stdSize:][:stdSize], b[(3+fd)*stdSize:][:stdSize]
 		if string(was[:14]) == string(is[:14]) { // inode, device and kind; sockets change their state

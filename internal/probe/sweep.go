@@ -232,6 +232,7 @@ func (s *Set) standardOf(pid int32, row []byte, d *evidence.Process) {
 	if was, ok := s.sweep.stdio[pid]; !ok || was != std {
 		s.sweep.stdio[pid] = std
 		d.Stdio = s.standards(pid, std)
+		d.Turned = s.turned(pid, std, d.Stdio)
 	}
 }
 

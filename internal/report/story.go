@@ -382,6 +382,8 @@ func describe(o *evidence.Observation) (what, key string, score int) {
 		return step(d), d.Stream + d.Why, 5
 	case *evidence.FileRefused:
 		return fileRefused(d), d.Call + d.Errno.String() + d.Path, fileScore(d.Errno)
+	case *evidence.FileLooked:
+		return fileLooked(d), d.Path, 0
 	case *evidence.SelectBeyond:
 		s := clean(d.Call) + "() beyond FD_SETSIZE" // a count alone says no more
 		if d.NFDs != 0 {

@@ -37,3 +37,19 @@ func fileScore(e evidence.Errno) int {
 	}
 	return 0
 }
+
+// fileLooked is "looked at /data/x: 0 bytes of 1.0 MiB free".
+func fileLooked(d *evidence.FileLooked) string {
+	s := "looked at " + middle(clean(d.Path), 50)
+	switch {
+	case d.Missing && d.Errno == evidence.ENOENT:
+		s += ": there is no such file"
+	case d.ReadOnly && d.Errno == evidence.EROFS:
+		s += ": its file system is read-only"
+	case d.Forbids != "":
+		s += fmt.Sprintf(": %s has mode %04o, owner %d", middle(clean(d.Forbids), 40), d.Mode, d.Owner)
+	case d.Space != nil:
+		s += fmt.Sprintf(": %s of %s free", bytesOf(d.Space.FreeBytes), bytesOf(d.Space.TotalBytes))
+	}
+	return s
+}

@@ -266,6 +266,9 @@ func (p *CgroupPlace) ReadOwn() *evidence.Cgroup {
 				d.PidsHits = keyed(filepath.Join(dir, "pids.events"))["max"]
 			}
 		}
+		if d.PidsMax > 0 && d.PidsPath != bounded(p.inPids) { // of version 1, and of 2 before Linux 6.11, a fork is counted where it was refused, not where the limit is
+			d.PidsHits = max(d.PidsHits, keyed(filepath.Join(p.pids.at, p.inPids, "pids.events"))["max"])
+		}
 	}
 	return d
 }
