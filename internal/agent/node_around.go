@@ -46,6 +46,8 @@ type sharedNet struct {
 func (n *node) place(s *subject) {
 	if s.place == nil && s.main != 0 {
 		s.place, _ = n.around.groups.Place(int(s.main))
+	}
+	if s.group == nil {
 		n.tellGroup(s, true)
 	}
 	if s.net != nil || s.main == 0 || len(n.around.nets) >= maxSharedNets {
@@ -163,7 +165,7 @@ func (n *node) lookAround() {
 		if s.exit != nil || s.sandbox || s.main == 0 {
 			continue
 		}
-		if s.place == nil || s.net == nil && !s.placed {
+		if s.place == nil || !s.placed {
 			s.placed = true
 			n.place(s)
 			continue

@@ -220,14 +220,15 @@ func TestFill(t *testing.T) {
 			State: container.StateExited, ExitCode: code, Reason: reason, StartedAt: at.Add(-time.Minute), FinishedAt: at,
 		}
 	}
-	died := []container.Info{info(1, 3, "Error"), info(2, 137, "OOMKilled"), info(3, 0, "Completed"), info(4, 143, "Error"), info(5, 5, "Error"), info(6, 6, "Error")}
+	died := []container.Info{info(1, 3, "Error"), info(2, 137, "OOMKilled"), info(3, 0, "Completed"), info(4, 143, "Error"), info(5, 5, "Error"), info(6, 6, "Error"), info(7, 7, "Error"), info(8, 8, "Error")}
+	died[0].Cgroup, died[6].Cgroup, died[7].Cgroup = "/kubepods/pod1/"+testID(1), "/other/pod7/"+testID(7), "/kubepodsmore/"+testID(8) // the last two are another agent's
 	for round := range 2 {
 		st, _, err := openState(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := &node{
-			cfg: NodeConfig{Cases: filepath.Join(dir, "cases")}, log: slog.New(slog.DiscardHandler), names: &fakeNames{died: died}, state: st,
+			cfg: NodeConfig{Cases: filepath.Join(dir, "cases"), Scope: "/kubepods"}, log: slog.New(slog.DiscardHandler), names: &fakeNames{died: died}, state: st,
 			in: make(chan message), done: make(chan struct{}), jobs: make(chan *job, 16), started: time.Now(), places: map[string]*subject{},
 		}
 		n.figures.kept = map[string]int64{}

@@ -199,7 +199,7 @@ func (n *node) caseTimes() map[string][]time.Time {
 
 // fillOne makes the case of one of them, unless its death was dealt with.
 func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time) {
-	if sameMoment(had[d.ID], d.FinishedAt) {
+	if sameMoment(had[d.ID], d.FinishedAt) || !n.ours(d) {
 		return
 	}
 	if n.state.has(d.ID, d.FinishedAt) || n.places[d.ID] != nil && !n.places[d.ID].ended {
@@ -233,6 +233,14 @@ func (n *node) fillOne(d *container.Info, why string, had map[string][]time.Time
 	default:
 		n.after(time.Second, func() { n.fillOne(d, why, had) }) // too many wait to be judged
 	}
+}
+
+// ours says whether a container that has died was in the scope, as far as its runtime tells where it was.
+func (n *node) ours(d *container.Info) bool {
+	if n.cfg.Scope == "" || d.Cgroup == "" {
+		return true
+	}
+	return d.Cgroup == n.cfg.Scope || strings.HasPrefix(d.Cgroup, strings.TrimSuffix(n.cfg.Scope, "/")+"/")
 }
 
 // restartedSince says whether a later life of the same container of the pod is known.

@@ -196,6 +196,9 @@ func (n *node) lead(s *subject, pid int32, command []string) {
 		}
 	}
 	s.sandbox = s.sandbox || sandboxed(s)
+	if s.place == nil && !s.sandbox { // it may end before its turn comes: what its cgroup counts is read then
+		s.place, _ = n.around.groups.Place(int(pid))
+	}
 	n.keepPinned(s, false)
 	n.log.Debug("main process", "container", s.name(), "pid", pid, "command", strings.Join(s.command, " "))
 	n.follow(s) // before it is looked at closer

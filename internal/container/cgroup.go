@@ -2,6 +2,7 @@
 package container
 
 import (
+	"path"
 	"strings"
 )
 
@@ -161,4 +162,34 @@ func isUID(s string) bool {
 		}
 	}
 	return true
+}
+
+// specCgroup is the path of a cgroup that an OCI specification names: by its path, or for systemd as
+// "kubepods-besteffort.slice:cri-containerd:ID". "" where it names none.
+func specCgroup(s string) string {
+	f := strings.Split(s, ":")
+	switch {
+	case strings.HasPrefix(s, "/"):
+		return path.Clean(s)
+	case len(f) != 3 || f[2] == "" || strings.Contains(s, "/"):
+		return ""
+	}
+	slice, ok := strings.CutSuffix(f[0], ".slice")
+	if !ok && f[0] != "" {
+		return ""
+	}
+	if f[0] == "" {
+		slice = "system" // as runc has it
+	}
+	out := "/"
+	for i := 0; i <= len(slice) && slice != "-"; i++ { // each dash is a level
+		if i == len(slice) || slice[i] == '-' {
+			out = path.Join(out, slice[:i]+".slice")
+		}
+	}
+	name := f[2] + ".scope"
+	if f[1] != "" {
+		name = f[1] + "-" + name
+	}
+	return path.Join(out, name)
 }

@@ -93,3 +93,28 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSpecCgroup(t *testing.T) {
+	for spec, want := range map[string]string{
+		"/kubepods/besteffort/podX/1234":                     "/kubepods/besteffort/podX/1234",
+		"kubepods-besteffort-podX.slice:cri-containerd:1234": "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podX.slice/cri-containerd-1234.scope",
+		"system.slice:docker:1234":                           "/system.slice/docker-1234.scope",
+		":crio:1234":                                         "/system.slice/crio-1234.scope",
+		"-.slice:crio:1234":                                  "/crio-1234.scope",
+		"a/b":                                                "", "": "", "::": "", "x:y:z": "", "a.slice:b:": "", "a:b": "",
+	} {
+		if got := specCgroup(spec); got != want {
+			t.Errorf("%q is %q, want %q", spec, got, want)
+		}
+	}
+}
+
+func FuzzSpecCgroup(f *testing.F) {
+	f.Add("kubepods-besteffort-podX.slice:cri-containerd:1234")
+	f.Add("/a/../b")
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := specCgroup(s); got != "" && got[0] != '/' {
+			t.Errorf("%q is %q", s, got)
+		}
+	})
+}

@@ -206,6 +206,7 @@ func (c *cri) inspect(ctx context.Context, id string) (Info, error) {
 	if i.State == StateRunning {
 		i.PID = more.PID
 	}
+	i.Cgroup = specCgroup(more.RuntimeSpec.Linux.CgroupsPath)
 	c.addPod(&i, c.podOf(ctx, r.sandbox))
 	return i, nil
 }
@@ -219,6 +220,11 @@ type verbose struct {
 			User string `json:"user_specified_image"`
 		} `json:"image"`
 	} `json:"config"`
+	RuntimeSpec struct {
+		Linux struct {
+			CgroupsPath string `json:"cgroupsPath"`
+		} `json:"linux"`
+	} `json:"runtimeSpec"`
 }
 
 // readVerbose reads what there is to be read: it is never an error.

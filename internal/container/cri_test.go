@@ -154,7 +154,7 @@ func shop() *server {
 			LogPath: "/var/log/pods/shop_cart-7d9f_" + uid + "/app/12.log", Mounts: []*v1.Mount{{ContainerPath: "/x"}}},
 	}
 	s.box[nth(2)], s.box[nth(3)] = nth(1), nth(1)
-	s.verbose[nth(3)] = `{"sandboxID":"` + nth(1) + `","pid":4242,"config":{"image":{"image":"x"}},"runtimeSpec":{"process":{"args":["a","a"]}}}`
+	s.verbose[nth(3)] = `{"sandboxID":"` + nth(1) + `","pid":4242,"config":{"image":{"image":"x"}},"runtimeSpec":{"process":{"args":["a","a"]},"linux":{"cgroupsPath":"/kubepods/podX/` + nth(3) + `"}}}`
 	return s
 }
 
@@ -168,7 +168,7 @@ func TestCRI(t *testing.T) {
 	want := Info{Ref: Ref{ID: nth(3), Runtime: "containerd", PodUID: uid}, Namespace: "shop", Pod: "cart-7d9f", Container: "app",
 		Image: "registry.example/cart:1.2", Labels: map[string]string{"app": "cart"}, Annotations: map[string]string{"descry.dev/nofile": "1000"},
 		Attempt: 12, LogPath: "/var/log/pods/shop_cart-7d9f_" + uid + "/app/12.log", PID: 4242, CreatedAt: noon.Add(4e9), StartedAt: noon.Add(5e9),
-		State: StateRunning, SandboxID: nth(1)}
+		State: StateRunning, SandboxID: nth(1), Cgroup: "/kubepods/podX/" + nth(3)}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -43,6 +43,7 @@ type Info struct {
 	State       State
 	Removed     bool   // its runtime has forgotten it
 	SandboxID   string // of its pod's sandbox
+	Cgroup      string // path in its hierarchy, as /proc/PID/cgroup has it, also once it is gone; "" where the runtime does not tell
 }
 
 // Bounds of what is kept of one container.
@@ -55,7 +56,7 @@ const (
 
 // bounded cuts what a runtime says.
 func (i *Info) bounded() {
-	for _, s := range []*string{&i.PodUID, &i.Runtime, &i.Namespace, &i.Pod, &i.Container, &i.Reason, &i.SandboxID} {
+	for _, s := range []*string{&i.PodUID, &i.Runtime, &i.Namespace, &i.Pod, &i.Container, &i.Reason, &i.SandboxID, &i.Cgroup} {
 		*s = cut(*s, maxName)
 	}
 	i.Image, i.LogPath = cut(i.Image, maxText), cut(i.LogPath, maxText)

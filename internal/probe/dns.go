@@ -58,6 +58,11 @@ func loadDNS(e *env) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l := e.node.attached(dnsErrors); l != nil { // who pinned it might not attach to cgroups
+		e.dns.Close()
+		e.dns = &dnsLoaded{packet}
+		return &group{attach: func() ([]link.Link, error) { return []link.Link{l}, nil }, close: func() {}}, nil
+	}
 	errs, err := e.load(dnsObject, dnsErrors)
 	if err != nil {
 		packet.Close()
@@ -98,7 +103,7 @@ func attachDNS(s *Set, dir *os.File) (links []link.Link, err error) {
 		}
 	}
 	for at, name := range map[ebpf.AttachType]string{ebpf.AttachCGroupInetEgress: dnsOut, ebpf.AttachCGroupInetIngress: dnsIn} {
-		if l := s.env.node.attached(name); l != nil && s.env.dns == nil {
+		if l := s.env.node.attached(name); l != nil {
 			links = append(links, l)
 			continue
 		}

@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +42,21 @@ func newBpffs(t *testing.T) string {
 
 // childPinner opens a Set and reads of it until it is killed.
 func childPinner(args []string) {
+	if len(args) > 2 { // without these capabilities, from an exec on
+		runtime.LockOSThread()
+		for _, a := range args[2:] {
+			c, err := strconv.Atoi(a)
+			must(err)
+			must(unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0))
+		}
+		var env []string
+		for _, e := range os.Environ() {
+			if !strings.HasPrefix(e, childMode+"=") {
+				env = append(env, e)
+			}
+		}
+		must(syscall.Exec("/proc/self/exe", []string{"pinner"}, append(env, childMode+"=pinner "+args[0]+" "+args[1])))
+	}
 	s, err := Open(Config{Node: &Node{Scope: args[0], Pins: args[1]}})
 	must(err)
 	go func() { must(s.Run(func(*evidence.Observation) {})) }()
@@ -149,6 +167,34 @@ func TestTakeOverByAnother(t *testing.T) {
 	w.flushed()
 	if n := w.exitsOf(k.pid); n != 1 {
 		t.Errorf("it ended %d times: old programs work on", n)
+	}
+}
+
+// Who may not attach to cgroups pins the other half of what looks at names; the next one takes that over, whatever it may do.
+func TestTakeOverWithoutNetAdmin(t *testing.T) {
+	g := newGrounds(t, "")
+	dir := newBpffs(t)
+	for range 2 {
+		k := command(t, "pinner", g.path, dir, strconv.Itoa(unix.CAP_NET_ADMIN), strconv.Itoa(unix.CAP_SYS_ADMIN)) // either allows it
+		k.untracked = true
+		w := &watch{t: t}
+		w.run(k)
+		if l := k.line(); l != "pinned" {
+			t.Fatalf("it said %q", l)
+		}
+		must(k.Process.Kill())
+		_ = k.end()
+		if there, _ := filepath.Glob(filepath.Join(dir, "*", "link_dns_*")); len(there) != 1 {
+			t.Fatalf("pinned without CAP_NET_ADMIN: %v", there)
+		}
+	}
+	w := openNode(t, g, Node{Pins: dir})
+	if taken := w.Takeover(); taken == nil || !taken.Same {
+		t.Fatalf("taken over: %+v", taken)
+	}
+	w.need("probe/dns")
+	if there, _ := filepath.Glob(filepath.Join(dir, "*", "link_dns_*")); len(there) != 3 {
+		t.Errorf("pinned with it: %v", there)
 	}
 }
 
