@@ -157,7 +157,6 @@ static __always_inline int sweep_task(struct bpf_iter__task *ctx, const bool nea
 	struct signal_struct *sig;
 	struct mm_struct *mm;
 	struct fdtable *fdt;
-	struct file **all;
 	struct proc *p;
 	__u32 tgid;
 	int fd;
@@ -180,7 +179,6 @@ static __always_inline int sweep_task(struct bpf_iter__task *ctx, const bool nea
 	if (!files || (NEAR(t, pid) != tgid && NEAR(leader, files)))
 		return 0;
 	fdt = NEAR(files, fdt);
-	all = NEAR(fdt, fd);
 	c.bits = NEAR(fdt, open_fds);
 	c.words = NEAR(fdt, max_fds) / 64;
 	if (c.words > COUNT_WORDS)
@@ -192,10 +190,11 @@ static __always_inline int sweep_task(struct bpf_iter__task *ctx, const bool nea
 	row.has_io = !node || !(p->flags & PROC_IO) || !((bpf_ktime_get_boot_ns() / 1000000000 + tgid) & 3);
 	if (row.has_io) {
 		struct walk *w = walk_at(SLOT);
+		__u64 all = (__u64)FAR(fdt, fd); /* a number, which is what a global function takes */
 
-		standard_fd(SLOT, (__u64)all, 0);
-		standard_fd(SLOT, (__u64)all, 1);
-		standard_fd(SLOT, (__u64)all, 2);
+		standard_fd(SLOT, all, 0);
+		standard_fd(SLOT, all, 1);
+		standard_fd(SLOT, all, 2);
 		if (w)
 			__builtin_memcpy(row.io, w->std, sizeof(row.io));
 		if (node && !(p->flags & PROC_IO))
