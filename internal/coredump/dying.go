@@ -240,20 +240,30 @@ func (d *dying) specifiers(id *identity) specifiers {
 
 // hostname is that of the process's UTS namespace.
 func (d *dying) hostname() string {
-	name := make(chan string)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with what it entered
-		var u unix.Utsname
-		if ns, err := os.Open(d.alive("ns/uts")); err == nil {
-			defer ns.Close()
-			if unix.Unshare(unix.CLONE_FS) == nil {
-				unix.Setns(int(ns.Fd()), unix.CLONE_NEWUTS)
-			}
-		}
+	var u unix.Utsname
+	read := func() string {
 		unix.Uname(&u)
-		name <- unix.ByteSliceToString(u.Nodename[:])
-	}()
-	return <-name
+		return unix.ByteSliceToString(u.Nodename[:])
+	}
+	ns, err := os.Open(d.alive("ns/uts"))
+	if err != nil {
+		return read()
+	}
+	defer ns.Close()
+	// The thread goes there and comes back: the process's first one could not end instead.
+	runtime.LockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/uts")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return read()
+	}
+	defer own.Close()
+	entered := unix.Setns(int(ns.Fd()), unix.CLONE_NEWUTS) == nil
+	name := read()
+	if !entered || unix.Setns(int(own.Fd()), unix.CLONE_NEWUTS) == nil {
+		runtime.UnlockOSThread() // else no other goroutine gets this thread
+	}
+	return name
 }
 
 // inOurUserNamespace says whether what a process may do holds here too.

@@ -221,3 +221,34 @@ func FuzzReadInetSockets(f *testing.F) {
 		readUnixInode(strings.NewReader(s), "/x")
 	})
 }
+
+// Who reads the range of another network namespace is in its own again, also when it was the first thread, which
+// all of /proc/self/net shows.
+func TestPortRangeComesBack(t *testing.T) {
+	w := open(t, Config{})
+	k := command(t, "sleep")
+	k.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	w.run(k)
+	own, err := os.Readlink("/proc/self/ns/net")
+	must(err)
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", k.pid))
+	must(err)
+	if own == theirs {
+		t.Fatal("it has no namespace of its own")
+	}
+	v := netView{dir: fmt.Sprintf("/proc/%d/net", k.pid), until: farAway}
+	for range 300 {
+		got := make(chan string)
+		go func() { got <- v.portRange() }()
+		if words := <-got; words == "" {
+			t.Fatal("no range")
+		}
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	must(err)
+	for _, task := range tasks {
+		if in, err := os.Readlink("/proc/self/task/" + task.Name() + "/ns/net"); err == nil && in != own {
+			t.Errorf("thread %s of process %d stayed in the other's namespace", task.Name(), os.Getpid())
+		}
+	}
+}

@@ -172,25 +172,32 @@ func (v *netView) portRange() (words string) {
 			words = strings.Join(strings.Fields(string(b)), " ")
 		}
 	}
-	ns, err := os.Open(strings.TrimSuffix(v.dir, "/net") + "/ns/net")
+	theirs, err := os.Open(strings.TrimSuffix(v.dir, "/net") + "/ns/net")
 	if err != nil {
 		return ""
 	}
-	defer ns.Close()
-	theirs, err1 := ns.Stat()
-	if ours, err := os.Stat("/proc/self/ns/net"); err == nil && err1 == nil && os.SameFile(ours, theirs) {
-		read()
-		return words
+	defer theirs.Close()
+	// The thread goes there and comes back. It could not end instead: the process's first thread never does, and
+	// would leave all of /proc/self/net in a namespace that is another's.
+	runtime.LockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return ""
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine, and is not used again
-		if unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET) == nil {
-			read()
+	defer own.Close()
+	there, err1 := theirs.Stat()
+	here, err2 := own.Stat()
+	switch {
+	case err1 == nil && err2 == nil && os.SameFile(here, there):
+		read()
+	case unix.Setns(int(theirs.Fd()), unix.CLONE_NEWNET) == nil:
+		read()
+		if unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) != nil {
+			return words // and no other goroutine gets this thread
 		}
-	}()
-	<-done
+	}
+	runtime.UnlockOSThread()
 	return words
 }
 
