@@ -31,13 +31,9 @@ static __always_inline __u64 rss_near(struct mm_struct *mm)
 {
 	__s64 n;
 
-	if (bpf_core_type_exists(struct mm_rss_stat)) {
-		struct mm_struct___v61 *old = (void *)mm;
-
-		n = old->rss_stat.count[0].counter + old->rss_stat.count[1].counter + old->rss_stat.count[3].counter;
-	} else {
-		n = mm->rss_stat[0].count + mm->rss_stat[1].count + mm->rss_stat[3].count;
-	}
+	if (bpf_core_type_exists(struct mm_rss_stat)) /* 6.1's verifier finds no member behind a typedef in an array */
+		return rss_pages(mm);
+	n = mm->rss_stat[0].count + mm->rss_stat[1].count + mm->rss_stat[3].count;
 	return n > 0 ? n : 0;
 }
 
