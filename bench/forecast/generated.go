@@ -138,6 +138,71 @@ var generated = []made{
 		leak := leakOf(r, 1, func(at float64) float64 { return 0.01 * math.Pow(2, at/hour) })
 		return func(at float64) float64 { return 20 + leak(at) }
 	}},
+	{name: "made-leak-feeding", kind: trace.Leak, what: "its rate doubles with each 100 more", after: "leak-accelerating and leak-perl", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		leak := leakOf(r, 1, feeding(100, 10, 1024, 2500))
+		return func(at float64) float64 { return 10 + leak(at) }
+	}},
+	{name: "made-leak-feeding-large", kind: trace.Leak, what: "its rate doubles with each 500 more, beside 40 to 90 connections", after: "leak-accelerating and leak-python-2", quantity: trace.NoFile, limit: 4096, hours: 3, value: func(r *rand.Rand) func(float64) float64 {
+		load, leak := crowdOf(r, 40, 90, 50), leakOf(r, 1, feeding(500, 80, 4096, 5000))
+		return func(at float64) float64 { return 10 + load(at) + leak(at) }
+	}},
+	{name: "made-leak-feeding-pool", kind: trace.Leak, what: "a pool of 150 is filled in two minutes; its rate doubles with each 120 more", after: "leak-accelerating and leak-pool-then", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		leak := leakOf(r, 1, feeding(120, 160, 1024, 3000))
+		return func(at float64) float64 { return 10 + math.Round(150*min(1, at/120)) + leak(at) }
+	}},
+	{name: "made-leak-doubling", kind: trace.Leak, what: "doubles each five minutes", after: "leak-accelerating", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		leak := leakOf(r, 1, doubling(2, 300, 4096))
+		return func(at float64) float64 { return 10 + leak(at) }
+	}},
+	{name: "made-leak-doubling-fast", kind: trace.Leak, what: "doubles each 75 seconds", after: "leak-accelerating", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		leak := leakOf(r, 1, doubling(2, 75, 4096))
+		return func(at float64) float64 { return 10 + leak(at) }
+	}},
+	{name: "made-leak-square", kind: trace.Leak, what: "a rate that grows as long as it runs", after: "leak-accelerating", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		leak := leakOf(r, 1, func(at float64) float64 { return 2 * 1000 * at / (1800 * 1800) })
+		return func(at float64) float64 { return 10 + leak(at) }
+	}},
+	{name: "made-warm-up", kind: trace.Honest, what: "caches and pools that double each minute, to 60% of the limit, and stay", after: "go-cache and python-pool-large", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		load, pool := crowdOf(r, 2, 30, 60), leakOf(r, 1, doubling(2, 60, 600))
+		return func(at float64) float64 { return 10 + load(at) + pool(at) }
+	}},
+	{name: "made-warm-up-slow", kind: trace.Honest, what: "connections that double each four minutes, to 65% of the limit, and stay", after: "redis-clients-held", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		clients := leakOf(r, 1, doubling(2, 240, 655))
+		return func(at float64) float64 { return 10 + clients(at) }
+	}},
+	{name: "made-ramp", kind: trace.Honest, what: "connections that rise faster and faster for half an hour, to 65% of the limit, and stay", after: "haproxy-ramp", quantity: trace.NoFile, limit: 1024, hours: 2, value: func(r *rand.Rand) func(float64) float64 {
+		return func(at float64) float64 {
+			x := min(1, at/(30*minute))
+			return math.Round(20 + 645*x*x*x + r.NormFloat64()*4)
+		}
+	}},
+	{name: "made-ramp-morning", kind: trace.Honest, what: "a morning: connections rise as an S to 70% of the limit within twenty minutes, and fall at night", after: "haproxy-ramp and haproxy-day", quantity: trace.NoFile, limit: 1024, hours: 24, step: 5, value: func(r *rand.Rand) func(float64) float64 {
+		return func(at float64) float64 {
+			up, down := 1/(1+math.Exp(-(at-8*hour)/(2*minute))), 1/(1+math.Exp(-(at-20*hour)/(10*minute)))
+			return math.Round(30 + 690*(up-down) + r.NormFloat64()*5)
+		}
+	}},
+	{name: "made-storms", kind: trace.Honest, what: "storms of retries that double each 100 s, to 60% of the limit, and are over", after: "postgres-storm and memcached", quantity: trace.NoFile, limit: 1024, hours: 4, value: func(r *rand.Rand) func(float64) float64 {
+		load := crowdOf(r, 5, 25, 60)
+		return func(at float64) float64 {
+			x := math.Mod(at, 40*minute) - 10*minute
+			switch {
+			case x < 0:
+				return 10 + load(at)
+			case x < 900:
+				return math.Round(10 + load(at) + 1.2*math.Exp2(x/100))
+			}
+			return math.Round(10 + load(at) + 614*math.Exp(-(x-900)/60))
+		}
+	}},
+	{name: "made-fleet", kind: trace.Honest, what: "a deployment each six hours: twice as many clients every two minutes, to 65% of the limit, and the old ones leave", after: "nginx-reload and redis-steps", quantity: trace.NoFile, limit: 1024, hours: 24, step: 5, value: func(r *rand.Rand) func(float64) float64 {
+		load := crowdOf(r, 5, 25, 60)
+		return func(at float64) float64 {
+			x := math.Mod(at, 6*hour) / (2 * minute)
+			n := math.Floor(x)
+			return math.Round(10 + load(at) + min(640, 10*math.Exp2(min(n, 7))*(1+min(1, 3*(x-n)))))
+		}
+	}},
 	{name: "made-day", kind: trace.Honest, what: "three days between 100 and 700 connections", after: "haproxy-day", quantity: trace.NoFile, limit: 1024, hours: 72, step: 5, value: func(r *rand.Rand) func(float64) float64 {
 		load, noise := daily(100, 700), crowdOf(r, 0, 60, 60)
 		return func(at float64) float64 { return load(at) + noise(at) }
@@ -180,6 +245,24 @@ var generated = []made{
 		})
 		return func(at float64) float64 { return 10 + load(at) + leak(at) }
 	}},
+}
+
+// feeding is the rate of what feeds itself: it doubles with every so many more, and reaches limit after that many seconds.
+func feeding(doubles, base, limit, seconds float64) func(at float64) float64 {
+	k := math.Ln2 / doubles
+	c := (1 - math.Exp(-k*(limit-base))) / seconds
+	return func(at float64) float64 { return c / k / max(1e-3, 1-c*at) }
+}
+
+// doubling is the rate of what doubles each so often, from first on, until it has reached top.
+func doubling(first, each, top float64) func(at float64) float64 {
+	k := math.Ln2 / each
+	return func(at float64) float64 {
+		if v := first * math.Exp(k*at); v < top {
+			return k * v
+		}
+		return 0
+	}
 }
 
 // teeth are what a collector closes when there are height of them.

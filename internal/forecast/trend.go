@@ -71,6 +71,9 @@ func (h *history) judge(g *Gauge) {
 	}
 	if h.grows {
 		h.best.low, h.best.high = min(low, h.best.seconds), max(high, h.best.seconds)
+		if g.usage() >= accelerateFrom {
+			h.accelerate(g)
+		}
 	}
 }
 
