@@ -68,6 +68,9 @@ func TestOutOfMemory(t *testing.T) {
 			}
 			// The kernel may take a second one before the first has given its memory back: not this one.
 			oomScore(t, "-1000")
+			for range 4 {
+				spare(t)
+			}
 			w := watch(t, probe.Auto, "memory", attr)
 			if !w.end.Signaled() || w.end.Signal() != unix.SIGKILL {
 				t.Fatalf("the child should have been killed for its memory: %v", w.end)
