@@ -16,7 +16,8 @@ const (
 	childTime   = 500 * time.Millisecond // until a child's death is one of its own: its parent may pass it on
 	nodeFlush   = time.Second            // how long the kernel's last events are waited for
 	forgetAfter = 30 * time.Second       // how long the dead are remembered, at the least
-	nameTime    = 50 * time.Millisecond  // how long a death waits for the name of a container that lived shorter than the runtime took to tell
+	nameTime    = 50 * time.Millisecond  // how long a death waits for a name where no runtime can be asked: one may come back
+	askedTime   = 5 * time.Second        // likewise, where one can be: Podman takes half a second on a busy machine
 	podNameTime = 20 * time.Second       // likewise, of a container of a pod: its name will come, however busy the runtime is, if there is one
 )
 
@@ -95,11 +96,14 @@ func (n *node) bury(s *subject, late bool) {
 	if s.ended {
 		return
 	}
-	if !s.named && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
+	if !s.introduced() && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
 		s.waited = true
 		wait := nameTime
-		if s.ref.PodUID != "" && n.mayName() {
+		switch {
+		case s.ref.PodUID != "" && n.mayName():
 			wait = podNameTime
+		case n.names.Answers():
+			wait = askedTime
 		}
 		s.unnamed = func() { // its log is known with its name
 			s.unnamed = nil

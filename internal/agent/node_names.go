@@ -25,6 +25,7 @@ type registry interface {
 	Changes() []container.Info
 	Synced() <-chan struct{}
 	DiedSince(t time.Time) (died []container.Info, forgotten []container.Forgotten)
+	Answers() bool
 	Status() []container.Status
 }
 
@@ -71,8 +72,24 @@ func (n *node) named() {
 // name takes what the runtimes know of a subject.
 func (n *node) name(s *subject) {
 	info, ok := n.names.Get(s.ref.ID)
-	if !ok || s.exit != nil && info.StartedAt.After(s.exit.Time()) { // a later life of the same id
+	if !ok {
 		return
+	}
+	if n.laterLife(s, &info) {
+		if s.named {
+			if s.unnamed != nil { // all of its own is told
+				s.unnamed()
+			}
+			return
+		}
+		info.Attempt, info.PID, info.State = max(info.Attempt, 1)-1, 0, container.StateExited
+	}
+	if s.found == "" && !info.FinishedAt.IsZero() && info.FinishedAt.Before(s.since) { // an earlier life has the name, too
+		info.State, info.PID, info.ExitCode, info.Reason = container.StateUnknown, 0, 0, ""
+		info.StartedAt, info.FinishedAt = time.Time{}, time.Time{}
+	}
+	if s.named && !info.StartedAt.IsZero() && info.StartedAt.Equal(s.info.StartedAt) { // Podman counts a life before it begins
+		info.Attempt = min(info.Attempt, s.info.Attempt)
 	}
 	s.info, s.named = info, true
 	if info.PodUID != "" {
@@ -86,9 +103,31 @@ func (n *node) name(s *subject) {
 	}
 	n.follow(s)
 	n.known(s)
-	if s.unnamed != nil {
+	if s.unnamed != nil && s.introduced() {
 		s.unnamed()
 	}
+}
+
+// startLate is how long after its start an engine may note the time of it: some containers have ended by then.
+const startLate = 5 * time.Second
+
+// laterLife says whether what is known is of a later life under the same id, as Docker and Podman have them.
+func (n *node) laterLife(s *subject, info *container.Info) bool {
+	if s.exit == nil {
+		return false
+	}
+	ended := s.exit.Time()
+	if n.places[s.key] == s && (info.PID == 0 || info.PID == s.main) {
+		ended = ended.Add(startLate)
+	}
+	return info.StartedAt.After(ended)
+}
+
+// introduced says whether a runtime has told all that a death waits for: an engine's events tell the name alone, not where the
+// log is; and only when it says that the container has ended is the log whole. A pod's log is where the kubelet puts it.
+func (s *subject) introduced() bool {
+	i := &s.info
+	return s.named && (s.ref.PodUID != "" || s.sandbox || i.Removed || i.State == container.StateExited && (i.LogPath != "" || i.LogDriver != ""))
 }
 
 // maxAliases are the workloads whose command is remembered.

@@ -111,6 +111,7 @@ type followedFor struct {
 	subject uint32
 	pid     int32  // main process; 0: not known
 	path    string // of its log, as the runtime tells it on the node; "": not known
+	driver  string // where its engine sends its output; "": not known
 	id      string // of the container
 	found   bool   // it ran before it was watched
 }
@@ -122,7 +123,7 @@ func (l *logs) follow(f followedFor) (found bool) {
 		path = findLog(l.cfg.Root, f.id)
 	}
 	if path == "" {
-		why = "no log of it was found"
+		why = noLog(f.driver)
 	} else if path, why = inRoot(l.cfg.Root, path); why != "" {
 		path = ""
 	}
@@ -234,6 +235,7 @@ func (l *logs) settle(subject uint32) {
 		}
 		time.Sleep(settleLook)
 	}
+	c.keepTail()
 	ended := make(chan struct{})
 	if l.ask(func() { c.end(); close(ended) }) {
 		select {
@@ -275,16 +277,30 @@ func (l *logs) last(subject uint32) *evidence.LastOutput {
 	if c == nil || c.path == "" {
 		return nil
 	}
-	t, err := output.ReadTail(c.path, keepOutput)
-	if err != nil {
-		return nil
-	}
-	out := &evidence.LastOutput{Stdout: t.Stream[0], Stderr: t.Stream[1], Truncated: !t.Whole[0] || !t.Whole[1]}
+	c.keepTail()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tail == nil {
+		return nil
+	}
+	out := *c.tail
 	out.StdoutBytes, out.StderrBytes = max(c.at[0], int64(len(out.Stdout))), max(c.at[1], int64(len(out.Stderr)))
 	out.FirstGarbage = slices.Clone(c.first)
-	return out
+	return &out
+}
+
+// keepTail reads the end of a log, unless it is gone by now: an engine removes it with its container.
+func (c *containerLog) keepTail() {
+	t, err := output.ReadTail(c.path, keepOutput)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tail != nil && len(t.Stream[0])+len(t.Stream[1]) == 0 {
+		return
+	}
+	c.tail = &evidence.LastOutput{Stdout: t.Stream[0], Stderr: t.Stream[1], Truncated: !t.Whole[0] || !t.Whole[1]}
 }
 
 // coverage says from when on a subject's output was read, and what was missed.

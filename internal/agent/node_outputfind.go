@@ -30,6 +30,17 @@ func findLog(root, id string) string {
 	return ""
 }
 
+// noLog says why there is no log, given an engine's log driver.
+func noLog(driver string) string {
+	switch driver {
+	case "", "json-file", "k8s-file", "passthrough":
+		return "no log of it was found"
+	case "none":
+		return "its engine drops its output (log driver none)"
+	}
+	return fmt.Sprintf("its engine hands its output to the log driver %q, which keeps no text file that could be followed", driver)
+}
+
 // kubeletLog is the log of a container of a pod, for where its runtime has not told that yet; "" where there is none.
 func kubeletLog(root string, i *container.Info) string {
 	if i.Pod == "" || i.PodUID == "" || i.Container == "" || strings.Contains(i.Namespace+i.Pod+i.PodUID+i.Container, "/") {

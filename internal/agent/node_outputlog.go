@@ -43,7 +43,8 @@ type containerLog struct {
 	garbled int64
 	lines   int64
 	tears   int64
-	binary  bool // stdout is no text from its first line on
+	tail    *evidence.LastOutput // as it was read last
+	binary  bool                 // stdout is no text from its first line on
 	turned  bool
 	first   []evidence.FirstGarbage
 	blame   blameOf

@@ -69,7 +69,7 @@ func (n *node) follow(s *subject) {
 	if s.sandbox || s.main == 0 || s.ref.ID == "" {
 		return
 	}
-	f := followedFor{subject: s.id, pid: s.main, path: cmp.Or(s.info.LogPath, kubeletLog(n.cfg.HostRoot, &s.info)), id: s.ref.ID, found: s.found != ""}
+	f := followedFor{subject: s.id, pid: s.main, path: cmp.Or(s.info.LogPath, kubeletLog(n.cfg.HostRoot, &s.info)), driver: s.info.LogDriver, id: s.ref.ID, found: s.found != ""}
 	if f.found && !n.state.seen.IsZero() && s.info.StartedAt.After(n.state.seen) {
 		f.found = false // it was started in the gap between two agents
 	}

@@ -115,7 +115,11 @@ func (n *node) add(id uint32, cgroup, found string) (*subject, error) {
 	if ref, ok := container.Parse(cgroup); ok {
 		s.ref, s.key, s.workload = ref, ref.ID, ref.ID
 	}
+	old := n.places[s.key]
 	n.subjects[s.id], n.places[s.key] = s, s
+	if old != nil && old.unnamed != nil { // nothing more will be told of the life before
+		old.unnamed()
+	}
 	if n.names != nil && s.ref.ID != "" {
 		n.names.Need(s.ref)
 		n.name(s)

@@ -38,33 +38,33 @@ func (d *docker) close() { d.client.CloseIdleConnections() }
 
 func (d *docker) about() (name, version string) { return d.name, d.release }
 
-// get opens an answer. Without a version in its path a question is answered by the newest form of the API that
+// get opens an answer, and gives its header. Without a version in its path a question is answered by the newest form of the API that
 // the engine has; what is read here is in all of them.
-func (d *docker) get(ctx context.Context, path string) (io.ReadCloser, error) {
+func (d *docker) get(ctx context.Context, path string) (io.ReadCloser, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	req.Header.Set("User-Agent", "descry")
 	resp, err := d.client.RoundTrip(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
+		return resp.Body, resp.Header, nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxName))
 	resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound {
-		return nil, errNone
+		return nil, nil, errNone
 	}
-	return nil, aloneError{fmt.Errorf("it answers with HTTP status %d: %s", resp.StatusCode, strings.TrimSpace(cut(string(text), maxName)))}
+	return nil, nil, aloneError{fmt.Errorf("it answers with HTTP status %d: %s", resp.StatusCode, strings.TrimSpace(cut(string(text), maxName)))}
 }
 
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 func (d *docker) read(ctx context.Context, path string, into any) error {
-	body, err := d.get(ctx, path)
+	body, _, err := d.get(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,25 @@ func (d *docker) read(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// version takes what an engine calls itself in each answer. Podman asks Debian's package manager for seconds before it
+// tells its version.
 func (d *docker) version(ctx context.Context) error {
+	body, header, err := d.get(ctx, "/_ping")
+	if err == nil {
+		body.Close()
+		name, rest, _ := strings.Cut(header.Get("Server"), "/")
+		if version, _, _ := strings.Cut(rest, " "); version != "" {
+			d.release = cut(version, maxName)
+			switch name {
+			case "Docker":
+				d.name = "docker"
+				return nil
+			case "Libpod":
+				d.name = "podman"
+				return nil
+			}
+		}
+	}
 	var v struct {
 		Version    string
 		Components []struct{ Name string }
@@ -145,9 +163,9 @@ func dockerState(s string) State {
 	switch s {
 	case "created":
 		return StateCreated
-	case "running", "paused", "restarting":
+	case "running", "paused":
 		return StateRunning
-	case "exited", "dead", "removing", "stopped":
+	case "exited", "dead", "removing", "stopped", "restarting":
 		return StateExited
 	}
 	return StateUnknown
@@ -174,10 +192,13 @@ type dockerContainer struct {
 		Image  string
 		Labels map[string]string
 	}
+	HostConfig struct {
+		LogConfig struct{ Type string }
+	}
 }
 
 func (d *docker) inspect(ctx context.Context, id string) (Info, error) {
-	body, err := d.get(ctx, "/containers/"+url.PathEscape(id)+"/json")
+	body, _, err := d.get(ctx, "/containers/"+url.PathEscape(id)+"/json")
 	if err != nil {
 		return Info{}, err
 	}
@@ -194,10 +215,14 @@ func readDockerContainer(r io.Reader, runtime string) (Info, error) {
 }
 
 func (c *dockerContainer) info(runtime string) Info {
-	i := Info{Ref: Ref{ID: c.ID, Runtime: runtime}, Container: c.Name, Image: c.Config.Image, LogPath: c.LogPath,
+	i := Info{Ref: Ref{ID: c.ID, Runtime: runtime}, Container: c.Name, Image: c.Config.Image, LogPath: c.LogPath, LogDriver: c.HostConfig.LogConfig.Type,
 		CreatedAt: dockerTime(c.Created), StartedAt: dockerTime(c.State.StartedAt), State: dockerState(c.State.Status)}
-	if c.RestartCount > 0 {
-		i.Attempt = uint32(min(c.RestartCount, 1<<24))
+	lives := c.RestartCount
+	if c.State.Status == "restarting" { // the life that is to come is counted already
+		lives--
+	}
+	if lives > 0 {
+		i.Attempt = uint32(min(lives, 1<<24))
 	}
 	if i.Image == "" {
 		i.Image = c.Image
@@ -241,7 +266,7 @@ var dockerEvents = url.QueryEscape(`{"type":["container"],"event":["create","sta
 
 func (d *docker) watch(ctx context.Context, tell func(event)) error {
 	path := fmt.Sprintf("/events?filters=%s&since=%d.%09d", dockerEvents, d.since/1e9, d.since%1e9)
-	body, err := d.get(ctx, path)
+	body, _, err := d.get(ctx, path)
 	var alone aloneError
 	if errors.As(err, &alone) || errors.Is(err, errNone) {
 		return errNoEvents
@@ -293,7 +318,7 @@ func readDockerEvent(line []byte, runtime string) (e event, at int64, ok bool) {
 	if code, err := strconv.ParseInt(words["exitCode"], 10, 32); err == nil && (v.Action == "die" || v.Action == "died") && v.Nanos > 0 {
 		i.State, i.ExitCode, i.FinishedAt = StateExited, int32(code), time.Unix(0, v.Nanos).UTC()
 	}
-	for _, k := range []string{"name", "image", "exitCode", "execDuration", "signal"} {
+	for _, k := range []string{"name", "image", "exitCode", "containerExitCode", "podId", "execDuration", "signal"} {
 		delete(words, k)
 	}
 	dockerLabels(&i, words)

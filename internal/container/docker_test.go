@@ -12,8 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Answers in the shapes of Docker's Engine API, v1.47. No engine runs where these tests do: they follow its
-// documentation.
+// Answers in the shapes of Docker's Engine API, v1.47, as its documentation has them. test/engines runs real ones.
 const (
 	dockerVersion = `{"Platform":{"Name":"Docker Engine - Community"},"Components":[{"Name":"Engine","Version":"27.3.1","Details":{"ApiVersion":"1.47"}}],"Version":"27.3.1","ApiVersion":"1.47","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}`
 
@@ -142,6 +141,31 @@ func TestDocker(t *testing.T) {
 		t.Errorf("it begins at %v", e.since)
 	}
 	if i, ok := r.Wait(t.Context(), Ref{ID: nth(6)}); !ok || i.PID != 7 {
+		t.Errorf("%+v", i)
+	}
+}
+
+// What engines say of a container that they start again, and of where its output goes: Docker 20.10, Podman 4.3.
+func TestDockerLives(t *testing.T) {
+	for _, c := range []struct {
+		what, text string
+		want       Info
+	}{
+		{"Docker counts the life that is to come", `{"Id":"x","State":{"Status":"restarting","Running":true,"Restarting":true,"Pid":0,"ExitCode":3,"StartedAt":"2026-11-23T03:33:55Z","FinishedAt":"2026-11-23T03:33:56Z"},"Name":"/again","RestartCount":1,"HostConfig":{"LogConfig":{"Type":"json-file","Config":{}}},"Config":{"Image":"i"}}`,
+			Info{Attempt: 0, State: StateExited, ExitCode: 3, Reason: "Error", LogDriver: "json-file"}},
+		{"and that which runs", `{"Id":"x","State":{"Status":"running","Running":true,"Pid":7,"StartedAt":"2026-11-23T03:33:55Z","FinishedAt":"2026-11-23T03:33:54Z"},"Name":"/again","RestartCount":1,"HostConfig":{"LogConfig":{"Type":"local"}},"Config":{"Image":"i"}}`,
+			Info{Attempt: 1, State: StateRunning, LogDriver: "local"}},
+		{"the last one is over", `{"Id":"x","State":{"Status":"exited","ExitCode":3,"StartedAt":"2026-11-23T03:33:55Z","FinishedAt":"2026-11-23T03:33:56Z"},"Name":"/again","RestartCount":2,"HostConfig":{"LogConfig":{"Type":"none"}},"Config":{"Image":"i"}}`,
+			Info{Attempt: 2, State: StateExited, ExitCode: 3, Reason: "Error", LogDriver: "none"}},
+	} {
+		got, err := readDockerContainer(strings.NewReader(c.text), "docker")
+		if err != nil || got.Attempt != c.want.Attempt || got.State != c.want.State || got.ExitCode != c.want.ExitCode || got.Reason != c.want.Reason || got.LogDriver != c.want.LogDriver {
+			t.Errorf("%s: %+v, %v", c.what, got, err)
+		}
+	}
+	// Somebody starts it by hand: the count begins anew.
+	at := func(s int) time.Time { return time.Date(2026, 11, 23, 3, 0, s, 0, time.UTC) }
+	if i := merge(Info{Attempt: 5, State: StateExited, StartedAt: at(1), FinishedAt: at(2)}, Info{State: StateRunning, StartedAt: at(3)}); i.Attempt != 0 || i.State != StateRunning {
 		t.Errorf("%+v", i)
 	}
 }

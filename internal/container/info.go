@@ -34,6 +34,7 @@ type Info struct {
 	Sandbox     bool              // it holds a pod's namespaces, and runs nothing of the user's
 	Init        bool              // it is an init container; false also where that cannot be known
 	LogPath     string            // on the node; "" where its output goes elsewhere
+	LogDriver   string            // where Docker and Podman send its output; "" where that is not known
 	PID         int32             // of its main process, as the runtime's pid namespace has it; 0: unknown, or not running
 	CreatedAt   time.Time         // this and the next two: zero where it has not come to that, or is not known
 	StartedAt   time.Time
@@ -56,7 +57,7 @@ const (
 
 // bounded cuts what a runtime says.
 func (i *Info) bounded() {
-	for _, s := range []*string{&i.PodUID, &i.Runtime, &i.Namespace, &i.Pod, &i.Container, &i.Reason, &i.SandboxID, &i.Cgroup} {
+	for _, s := range []*string{&i.PodUID, &i.Runtime, &i.Namespace, &i.Pod, &i.Container, &i.Reason, &i.SandboxID, &i.Cgroup, &i.LogDriver} {
 		*s = cut(*s, maxName)
 	}
 	i.Image, i.LogPath = cut(i.Image, maxText), cut(i.LogPath, maxText)
@@ -172,6 +173,7 @@ func merge(known, news Info) Info {
 	keep(&news.Container, known.Container)
 	keep(&news.Image, known.Image)
 	keep(&news.LogPath, known.LogPath)
+	keep(&news.LogDriver, known.LogDriver)
 	keep(&news.SandboxID, known.SandboxID)
 	if news.Labels == nil {
 		news.Labels = known.Labels
@@ -182,7 +184,9 @@ func merge(known, news Info) Info {
 	if news.CreatedAt.IsZero() {
 		news.CreatedAt = known.CreatedAt
 	}
-	news.Attempt = max(news.Attempt, known.Attempt)
+	if !laterLife(&news, &known) { // whose count begins anew where somebody started it by hand
+		news.Attempt = max(news.Attempt, known.Attempt)
+	}
 	news.Sandbox, news.Init = news.Sandbox || known.Sandbox, news.Init || known.Init
 	if laterLife(&news, &known) {
 		return news

@@ -268,7 +268,7 @@ func (r *Registry) put(s *source, news Info, detailed bool) {
 
 func same(a, b *Info) bool {
 	return a.Ref == b.Ref && a.State == b.State && a.Removed == b.Removed && a.PID == b.PID && a.Namespace == b.Namespace && a.Pod == b.Pod &&
-		a.Container == b.Container && a.Image == b.Image && a.Attempt == b.Attempt && a.LogPath == b.LogPath && a.Init == b.Init &&
+		a.Container == b.Container && a.Image == b.Image && a.Attempt == b.Attempt && a.LogPath == b.LogPath && a.LogDriver == b.LogDriver && a.Init == b.Init &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ExitCode == b.ExitCode && a.Reason == b.Reason &&
 		len(a.Labels) == len(b.Labels) && len(a.Annotations) == len(b.Annotations)
 }

@@ -64,6 +64,19 @@ func (r *Registry) Status() []Status {
 	return out
 }
 
+// Answers says whether a runtime can be asked now, or may be in a moment.
+func (r *Registry) Answers() bool {
+	for _, s := range r.sources {
+		s.mu.Lock()
+		connected, absent := s.status.Connected, errors.Is(s.status.Err, ErrAbsent)
+		s.mu.Unlock()
+		if connected || absent && s.at.present() == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // rank orders sources that know the same container: the CRI knows more than Docker's API.
 func (s *source) rank() int {
 	if s.at.docker {

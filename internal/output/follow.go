@@ -44,6 +44,9 @@ type Loss struct {
 }
 
 func (l *Loss) String() string {
+	if l.Bytes == 0 {
+		return fmt.Sprintf("%s: %s; byte %d was read last, and how much is lost nobody counted", l.Path, l.Why, l.Offset)
+	}
 	return fmt.Sprintf("%s: %s after byte %d was read: at least %d bytes are lost", l.Path, l.Why, l.Offset, l.Bytes)
 }
 

@@ -54,6 +54,8 @@ type file struct {
 	tail   print   // of those before offset
 	marks  []print // of those before byte 128, 256, 512 and so on, as far as it was read by this process
 
+	born    int64 // ns, of one that was empty when it was seen first: its number may be given to another; 0: not known
+	missed  bool  // others came after it, and were deleted before they were seen
 	strange bool  // it comes from a kept position, and was not compared yet
 	over    bool  // what comes next has begun: the last line is whole as it is
 	grew    int64 // ns, when something was read of it last

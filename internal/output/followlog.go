@@ -166,6 +166,9 @@ func (w *Follower) begin(l *followed, st fileStat) *file {
 	}
 	l.begun = true
 	f := &file{path: l.path, id: st.id, fd: -1, mtime: st.mtime, grew: w.now.UnixNano(), head: printOf(nil), tail: printOf(nil)}
+	if st.size == 0 {
+		f.born = born(f.path)
+	}
 	if l.atEnd {
 		w.skip(f, st)
 	}
@@ -278,19 +281,26 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 		between = all[max(n+1, l.newest.index(all)):]
 	default:
 		// It is not there any more. What was written after it was looked at came after it.
+		gone := int64(0)
 		if f.fd >= 0 {
 			if st, err := statFd(f.path, f.fd); err == nil {
-				f.mtime = st.mtime
+				f.mtime, gone = st.mtime, st.ctime
 			}
 		}
 		between = l.newest.after(all, f.mtime)
+		f.missed = gone != 0 && len(between) > 0 && between[0].order.index > 0 && between[0].ctime-gone > int64(overwritten)
 		if f.fd < 0 {
-			if lost := f.size - f.offset; f.offset > 0 || lost > 0 && len(between) == 0 {
+			switch lost := f.size - f.offset; {
+			case f.offset > 0 || lost > 0 && len(between) == 0:
 				why := "it was deleted"
 				if sameFile {
 					why = "it was cut"
 				}
 				w.lose(l, f, lost, why)
+			case (!sameFile || born(l.path) != f.born) && len(between) > 0 && between[0].order.index > 0 &&
+				!slices.ContainsFunc(all, func(g generation) bool { return g.id == f.id && g.born == f.born }):
+				// It was empty when it was seen, and has been through all its names since.
+				w.lose(l, f, 0, turnedOver)
 			}
 			w.close(f)
 			l.remove(f)
@@ -301,6 +311,12 @@ func (w *Follower) replaced(l *followed, st fileStat) bool {
 	l.add(w.begin(l, st))
 	return true
 }
+
+// overwritten is how much later than a file was deleted the one got its name that took its place. Where log.2 is older than that,
+// log was turned over more often than once since. Kernels count these times in ticks of up to 10 ms.
+const overwritten = 10 * time.Millisecond
+
+const turnedOver = "it was turned over more often than it was looked at, and what came then was deleted"
 
 // queue has what was rotated away read, but for what is there already and what is at the log's path.
 func (w *Follower) queue(l *followed, all []generation, st fileStat) {
@@ -448,7 +464,7 @@ func (w *Follower) beginGone(l *followed) {
 		g := all[len(all)-1]
 		f := w.older(l, g)
 		if l.atEnd {
-			w.skip(f, fileStat{g.id, g.size, g.mtime})
+			w.skip(f, fileStat{id: g.id, size: g.size, mtime: g.mtime})
 		}
 		l.add(f)
 	}

@@ -48,6 +48,10 @@ func (w *Follower) readAll(l *followed, st fileStat) (more bool) {
 		}
 		if !last && f.over {
 			w.finish(l, f)
+			if f.missed {
+				f.missed = false
+				w.lose(l, f, 0, turnedOver)
+			}
 			now := w.now.UnixNano()
 			if f.zip || f.fd < 0 || now-f.grew > int64(keepOver) || len(l.files) > 3 {
 				w.close(f)

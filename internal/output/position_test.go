@@ -124,8 +124,8 @@ func FuzzPosition(f *testing.F) {
 // Written by hand, a position is what the library writes.
 func TestPositionForm(t *testing.T) {
 	full := savedFile{Path: "/a \"b\"\n/é", Dev: 1, Ino: 1 << 63, Zip: true, Form: CRI, Offset: 2, Line: 3, Read: 4, Size: 5, MTime: -6, Head: print{7, 1 << 63}, Tail: print{8, 9}}
-	for _, s := range []savedLog{{}, {Path: "/x", Gone: true}, {Path: "/x", Files: []savedFile{{}, full, full}, At: [2]int64{1, 2}, Done: [2]int64{3, 4}, Seen: seen{"x\t", 1, -2}},
-		{Seen: seen{Ino: 3}}, {Seen: seen{MTime: 3}}, {Seen: seen{Stamp: "1", MTime: 3}}, {Files: []savedFile{full}}} {
+	for _, s := range []savedLog{{}, {Path: "/x", Gone: true}, {Path: "/x", Files: []savedFile{{}, full, full}, At: [2]int64{1, 2}, Done: [2]int64{3, 4}, Seen: seen{"x\t", 1, -2, 3}},
+		{Seen: seen{Ino: 3}}, {Seen: seen{MTime: 3}}, {Seen: seen{Born: 3}}, {Seen: seen{MTime: 1, Born: 3}}, {Seen: seen{Stamp: "1", MTime: 3}}, {Files: []savedFile{full}}} {
 		want, err := json.Marshal(&s)
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,11 @@ func (s *savedLog) appendJSON(b []byte) ([]byte, error) {
 	if s.Seen.MTime != 0 {
 		b = append(append(b, comma...), `"mtime":`...)
 		b = strconv.AppendInt(b, s.Seen.MTime, 10)
+		comma = ","
+	}
+	if s.Seen.Born != 0 {
+		b = append(append(b, comma...), `"born":`...)
+		b = strconv.AppendInt(b, s.Seen.Born, 10)
 	}
 	return append(b, "}}"...), nil
 }

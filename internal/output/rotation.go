@@ -23,6 +23,8 @@ type generation struct {
 	id    FileID
 	size  int64 // bytes, as it lies there
 	mtime int64 // ns
+	ctime int64 // ns
+	born  int64 // ns, where its name has no time; 0: not known
 	zip   bool
 	order order
 }
@@ -52,6 +54,7 @@ type seen struct {
 	Stamp string `json:"stamp,omitzero"`
 	Ino   uint64 `json:"ino,omitzero"`
 	MTime int64  `json:"mtime,omitzero"` // ns
+	Born  int64  `json:"born,omitzero"`  // ns: a number is given to another file as soon as one is deleted
 }
 
 func seenOf(all []generation) seen {
@@ -59,7 +62,7 @@ func seenOf(all []generation) seen {
 		return seen{}
 	}
 	g := all[len(all)-1]
-	return seen{g.order.stamp, g.id.Ino, g.mtime}
+	return seen{g.order.stamp, g.id.Ino, g.mtime, g.born}
 }
 
 // index is where in all those begin that came after s; 0 where it is not among them any more.
@@ -71,7 +74,7 @@ func (s seen) index(all []generation) (from int) {
 			if g.order.stamp <= s.Stamp {
 				from = i + 1
 			}
-		case g.id.Ino == s.Ino && !g.zip, g.mtime == s.MTime:
+		case g.id.Ino == s.Ino && !g.zip && (s.Born == 0 || g.born == s.Born), g.mtime == s.MTime:
 			from = i + 1
 		}
 	}
@@ -216,7 +219,10 @@ func generationsOnce(path string) (all []generation, again bool, err error) {
 			again = again || errors.Is(err, fs.ErrNotExist)
 			continue
 		}
-		g.id, g.size, g.mtime = st.id, st.size, st.mtime
+		g.id, g.size, g.mtime, g.ctime = st.id, st.size, st.mtime, st.ctime
+		if o.stamp == "" {
+			g.born = born(g.path)
+		}
 		all = append(all, g)
 	}
 	slices.SortStableFunc(all, func(a, b generation) int {
@@ -236,6 +242,7 @@ type fileStat struct {
 	id    FileID
 	size  int64
 	mtime int64 // ns
+	ctime int64 // ns: when it got its name, or lost its last one, too
 }
 
 // statFile looks at the regular file that path leads to.
@@ -251,6 +258,15 @@ func statFile(path string) (fileStat, error) {
 	return regular(path, &st)
 }
 
+// born is when a file was made, in ns; 0 where its file system does not keep that.
+func born(path string) int64 {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return 0
+	}
+	return st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+}
+
 func statFd(path string, fd int) (fileStat, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -263,5 +279,5 @@ func regular(path string, st *unix.Stat_t) (fileStat, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fileStat{}, &fs.PathError{Op: "follow", Path: path, Err: errNotRegular}
 	}
-	return fileStat{FileID{uint64(st.Dev), st.Ino}, st.Size, st.Mtim.Nano()}, nil
+	return fileStat{FileID{uint64(st.Dev), st.Ino}, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}, nil
 }

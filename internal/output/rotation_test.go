@@ -1,10 +1,12 @@
 package output
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestGenerations(t *testing.T) {
@@ -86,6 +88,45 @@ func TestFollowOlderMoved(t *testing.T) {
 			defer l.close(f)
 			if f.head != printOf([]byte("first\nlast\n")) {
 				t.Errorf("%s is not what was rotated away", f.path)
+			}
+		})
+	}
+}
+
+// A log is turned over several times between two looks, with one old file kept, as Docker's max-file=2 has it: what came in between
+// is gone, and that is said. Where just the file that was read gave way to the next one nothing is.
+func TestTurnedOverOften(t *testing.T) {
+	for _, c := range []struct {
+		before      string // when it was seen first
+		turns, lost int
+	}{{"line 0\n", 2, 0}, {"line 0\n", 4, 1}, {"", 1, 0}, {"", 4, 1}} {
+		t.Run(fmt.Sprintf("%d after %q", c.turns, c.before), func(t *testing.T) {
+			l := newLab(t, nil)
+			write := func(text string) {
+				if err := os.WriteFile(l.log, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(c.before)
+			l.poll()
+			want := c.before
+			if write("line 0\n"); c.before != "" || c.turns == 1 {
+				want = "line 0\n"
+			}
+			for i := range c.turns {
+				time.Sleep(2 * overwritten)
+				if err := os.Rename(l.log, l.log+".1"); err != nil {
+					t.Fatal(err)
+				}
+				text := fmt.Sprintf("line %d\n", i+1)
+				write(text)
+				if i >= c.turns-2 {
+					want += text
+				}
+			}
+			took := l.poll()
+			if got := string(took.streams[0]); got != want || len(took.losses) != c.lost {
+				t.Errorf("read %q, want %q; told of %v", got, want, took.losses)
 			}
 		})
 	}
