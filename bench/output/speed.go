@@ -42,21 +42,21 @@ func judged(b []byte) {
 	j.Flush(spans[:0])
 }
 
+// every looks with every detector.
+func every(b []byte) {
+	var s output.Stream
+	for i := 0; i < len(b); i += chunk {
+		s.Write(b[i:min(len(b), i+chunk)])
+	}
+	s.Flush()
+}
+
 func ways() []*way {
 	return []*way{
 		{name: "judge", run: func(b []byte, _ string) error { judged(b); return nil }},
 		{name: "judge, again", run: func(b []byte, _ string) error { judged(b); return nil }},
 		{name: "judge and torn lines", run: func(b []byte, _ string) error {
-			var j output.Judge
-			var l output.Lines
-			var spans []output.Span
-			var torn []output.Torn
-			for i := 0; i < len(b); i += chunk {
-				p := b[i:min(len(b), i+chunk)]
-				spans, torn = j.Write(spans[:0], p), l.Write(torn[:0], p)
-			}
-			j.Flush(spans[:0])
-			l.Flush(torn[:0])
+			every(b)
 			return nil
 		}},
 		{name: "output.Check", run: func(b []byte, _ string) error {
@@ -142,6 +142,52 @@ func (e *eval) speed() error {
 			}
 			fmt.Fprintf(e.out, "| %s | %.0f | %.0f–%.0f | %s |\n", w.name, w.mbs[len(w.mbs)/2], w.mbs[0], w.mbs[len(w.mbs)-1], news)
 		}
+		if i == 0 {
+			if err := e.eachLog(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eachLog measures every detector on each log by itself, in turn, each twice: what the second differs by is chance.
+func (e *eval) eachLog() error {
+	type log struct {
+		name string
+		b    []byte
+		mbs  [2][]float64
+	}
+	var logs []*log
+	for _, path := range e.logs {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		logs = append(logs, &log{name: filepath.Base(path), b: b})
+	}
+	for range speedRuns {
+		for k := range 2 {
+			for _, l := range logs {
+				from := cpuTime()
+				var s output.Stream
+				n := 0
+				for ; n < speedSize; n += len(l.b) {
+					s.Write(l.b)
+				}
+				s.Flush()
+				l.mbs[k] = append(l.mbs[k], float64(n)/1e6/(cpuTime()-from).Seconds())
+			}
+		}
+	}
+	fmt.Fprint(e.out, "\nEach log by itself, again and again from the cache, as what was just read is; judge and torn lines:\n\n| log | MB/s | least–most | again | least–most |\n| --- | ---: | ---: | ---: | ---: |\n")
+	for _, l := range logs {
+		fmt.Fprintf(e.out, "| %s |", l.name)
+		for _, m := range l.mbs {
+			slices.Sort(m)
+			fmt.Fprintf(e.out, " %.0f | %.0f–%.0f |", m[len(m)/2], m[0], m[len(m)-1])
+		}
+		fmt.Fprintln(e.out)
 	}
 	return nil
 }

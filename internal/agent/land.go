@@ -37,6 +37,7 @@ func (f *flight) land(res run.Result) {
 	f.lastSurroundings()
 	f.readOutput()
 	for i := range streams {
+		f.fullBuffers(i, true)
 		f.endOutput(i)
 	}
 	f.answer(true)

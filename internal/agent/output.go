@@ -40,6 +40,7 @@ func (f *flight) readOutput() {
 			f.garbage(i, spans)
 			f.tellTorn(i, torn)
 		}
+		f.fullBuffers(i, false)
 		f.lookForStall(i, s)
 	}
 	f.descend()

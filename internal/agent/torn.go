@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"time"
+
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/output"
 	"github.com/descry-dev/descry/internal/probe"
@@ -13,6 +15,14 @@ const tornMost = 8
 type tornLines struct {
 	told        [2]int
 	lines, torn int64 // in parts of the streams that have ended
+	full        [2]fullTorn
+}
+
+// fullTorn are the lines of a stream in which full buffers meet.
+type fullTorn struct {
+	torn   int64
+	upTo   int64 // offset in the stream up to which was looked
+	looked time.Time
 }
 
 // countTorn adds the lines of a stream that ends, or of its part before a gap.
@@ -35,7 +45,7 @@ func (f *flight) tellTorn(i int, found []output.Torn) {
 		offset := f.base[i] + x.Offset
 		o := now(evidence.SourceOutput, f.pid, &evidence.Torn{
 			Stream: streams[i].String(), How: string(x.Kind), Offset: offset, Length: x.Length, At: x.At,
-			Preview: x.Preview, Count: torn, Lines: min(lines, x.Line+1),
+			Preview: x.Preview, Count: torn + t.full[i].torn, Lines: min(lines, x.Line+1),
 		})
 		if at, ok := f.cmd.Tap().TimeAt(streams[i], offset+x.At); ok {
 			o.WallNanos -= o.BootNanos - at
@@ -109,6 +119,9 @@ func (f *flight) countLines(n map[string]int64) {
 	for _, s := range f.streams {
 		a, b := s.Count()
 		lines, torn = lines+a, torn+b
+	}
+	for i := range f.torn.full {
+		torn += f.torn.full[i].torn
 	}
 	n[evidence.CountLines], n[evidence.CountTorn] = lines, torn
 }

@@ -63,6 +63,9 @@ func tornByWords(d *evidence.Torn) string {
 		s += fmt.Sprintf(", one of them in a piece of %s", bytesOf(n+m))
 	}
 	s += "."
+	if n > 0 && m > 0 && n%atomic == 0 && m%atomic == 0 {
+		s += " These are buffers that were handed on when they were full, wherever the line was then."
+	}
 	if max(n, m) > atomic && a.FDKind == evidence.FDPipe {
 		s += fmt.Sprintf(" Writes of more than %d bytes to a pipe with several writers are not atomic.", atomic)
 	}

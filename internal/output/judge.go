@@ -338,10 +338,8 @@ func (j *Judge) judge(dst []Span) []Span {
 		}
 	}
 	margin, by := j.margin(p)
-	if margin >= 0 && margin < need {
-		if _, ok := isProtobuf(j.before.bytes(), p); ok {
-			need = 0
-		}
+	if margin < need && (margin >= 0 && startsProtobuf(j.before.bytes(), p) || holdsProtobuf(j.before.bytes(), p)) {
+		margin, by, need = max(margin, 0), 0, 0
 	}
 	if margin < need {
 		return j.endSpan(dst)

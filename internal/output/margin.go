@@ -16,7 +16,7 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 	if extra > 0 && meant(p, j.before.bytes()) {
 		extra = 0
 	}
-	if extra > 0 && controls(p) <= 2 {
+	if extra > 0 && controls(p) <= 2 && !(len(p) == 2 && p[0] != p[1] && p[0]&p[1] == 0 && controls(p) == 2) {
 		extra /= 2
 	}
 	garbage := asGarbage(p)
@@ -24,6 +24,9 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 	if best > garbage && !ascii(p) {
 		best = j.cost[asText(p, j.before.last(), extra, &j.cost)]
 		j.costed = len(p)
+	}
+	if n := int32(links(p)); n >= 2 {
+		garbage -= n * linked
 	}
 	if best-garbage < 2*surely && repeats(p)*2 > len(p) {
 		return 2 * surely, 0

@@ -189,7 +189,35 @@ func isProtobuf(text, head []byte) (back int, ok bool) {
 	return 0, false
 }
 
+func startsProtobuf(text, head []byte) bool {
+	_, ok := isProtobuf(text, head)
+	return ok
+}
+
+// holdsProtobuf says whether fields of protobuf begin somewhere in p, with one that has its length: either its tag or that is
+// no text.
+func holdsProtobuf(text, p []byte) bool {
+	if len(p) < protoLeast {
+		return false
+	}
+	var b [1 + block]byte
+	n := copy(b[:], text[max(0, len(text)-1):])
+	all := b[:n+copy(b[n:], p)]
+	for i := 0; i < len(all)-protoLeast && i < protoTries; i++ {
+		if all[i]&7 != 2 || class[all[i]] != hard && class[all[i+1]] != hard {
+			continue
+		}
+		if score, ok := protoMessage(all[i:], false, 0); ok && score >= protoHeld {
+			return true
+		}
+	}
+	return false
+}
+
 const (
+	protoLeast = 16 // bytes
+	protoTries = 64
+	protoHeld  = 30 // where there are other bytes that no text has
 	protoSure  = 40
 	protoDepth = 8
 )
