@@ -157,7 +157,7 @@ func (d *death) check(c *evidence.Case) []string {
 	}
 	switch {
 	case c.Kind == evidence.CaseWarning:
-		if cause != d.warned {
+		if cause != d.warned && !slices.Contains(d.causes, cause) { // of what it dies of later it may well be warned
 			return []string{"a warning without need\n    " + show(c)}
 		}
 		return nil
