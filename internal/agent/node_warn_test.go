@@ -85,3 +85,20 @@ func TestWhoHoldsTheMachinesFiles(t *testing.T) {
 		t.Errorf("%s", s.name())
 	}
 }
+
+// A warning is taken back when the process that it is of ends while its subject lives on, or the subject ends as it should; not
+// when the subject dies, which is what was warned of.
+func TestWarningsEndWithWhatTheyAreOf(t *testing.T) {
+	n := &node{jobs: make(chan *job, 8), pids: map[int32]*subject{}}
+	s := &subject{main: 1, procs: map[int32]*member{}, warned: map[string]string{forecast.LimitMemory: "C", forecast.LimitPids: ""}}
+	s.procs[1] = &member{warned: map[string]string{forecast.LimitNoFile: "A"}}
+	s.procs[2] = &member{warned: map[string]string{forecast.LimitMappings: "B"}}
+	n.exited(s, &evidence.Observation{PID: 2}, &evidence.Exit{})
+	if len(n.jobs) != 1 || s.procs[2] != nil || len(s.procs[1].warned) != 1 {
+		t.Errorf("%d cases are taken back, %v", len(n.jobs), s.procs)
+	}
+	n.letGoAll(s)
+	if len(n.jobs) != 3 || len(s.warned) != 0 || len(s.procs[1].warned) != 0 { // one was only counted, and has no case
+		t.Errorf("%d cases are taken back, %v", len(n.jobs), s.warned)
+	}
+}
