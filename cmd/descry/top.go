@@ -25,7 +25,7 @@ func topCommand(s *settings) *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "top", Short: "Show what the agent of this machine watches now, nearest to a limit first", Args: cobra.NoArgs,
-		Long: `Show the containers and units that descry agent watches now, nearest to their descriptor limit first.
+		Long: `Show the containers and units that descry agent watches now: those that are warned of first, then by how near they are to their descriptor limit.
 FULL IN is when a limit is reached, and which: descriptors (fds, or those that select() takes), tasks, memory, mappings
 (maps). With "!" a warning holds, which descry cases has.
 

@@ -140,7 +140,18 @@ func (n *node) answer(c net.Conn) {
 	}
 }
 
-// status is what runs now, nearest to its limit first.
+// first orders what is before what is not.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// status is what runs now: what is warned of first, then what is nearest to its limit of descriptors.
 func (n *node) status() *NodeStatus {
 	st := &NodeStatus{
 		At: time.Now().UTC(), Started: n.started.UTC(), Version: descryVersion(), Node: n.called(), Scope: n.cfg.Scope,
@@ -156,7 +167,7 @@ func (n *node) status() *NodeStatus {
 		}
 	}
 	slices.SortFunc(st.Subjects, func(a, b SubjectStatus) int {
-		return cmp.Or(-cmp.Compare(a.Open*max(b.SoftLimit, 1), b.Open*max(a.SoftLimit, 1)), strings.Compare(a.Title(), b.Title()), strings.Compare(a.Cgroup, b.Cgroup))
+		return cmp.Or(first(a.Warned, b.Warned), -cmp.Compare(a.Open*max(b.SoftLimit, 1), b.Open*max(a.SoftLimit, 1)), strings.Compare(a.Title(), b.Title()), strings.Compare(a.Cgroup, b.Cgroup))
 	})
 	return st
 }
