@@ -22,6 +22,7 @@ struct address_event {
 	__u32 ports_lo, ports_hi; /* local ports of its network namespace; 0: not looked at */
 	__u64 ports_used;         /* of these, by TCP */
 };
+EVENT(address_event)
 
 #define PORTS_ALIKE 16 /* of one place in the table of ports */
 

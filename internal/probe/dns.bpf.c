@@ -52,6 +52,7 @@ struct dns_event {
 	__u32 pad;
 	__u8 head[DNS_HEAD];
 };
+EVENT(dns_event)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

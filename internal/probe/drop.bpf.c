@@ -29,6 +29,7 @@ struct drop_event {
 	__s32 buffer, queued;
 	__u32 reason, sending;
 };
+EVENT(drop_event)
 
 /* tell counts a drop, and emits it where it is one of the first. Global, so that the verifier looks at it once. */
 __noinline int tell(__u64 socket, __u64 owner, __u32 reason, __u32 sending, __s64 allocated)

@@ -12,6 +12,7 @@ struct exec_failed_event {
 	__u64 count; /* alike ones before and with it */
 	char path[256];
 };
+EVENT(exec_failed_event)
 
 static __always_inline void exec_failed(struct proc *p, void *regs, __u32 nr, __u32 c, __u32 err)
 {

@@ -71,6 +71,7 @@ struct groups_event {
 	__u32 pad;
 	struct fd_group all[WALK_GROUPS];
 };
+EVENT(groups_event)
 
 struct paths_event {
 	struct event_header h;
@@ -79,6 +80,7 @@ struct paths_event {
 	__u32 extra; /* bytes behind them */
 	char bytes[WALK_PATHS + WALK_PATH];
 };
+EVENT(paths_event)
 
 /* What one of descriptors 0 to 2 is. */
 struct standard {

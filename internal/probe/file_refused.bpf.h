@@ -29,6 +29,7 @@ struct file_event {
 	char path[256]; /* that was asked for */
 	struct fd_desc is; /* the file behind the descriptor, or the directory that a relative path starts at */
 };
+EVENT(file_event)
 
 /* of_file says whether err is one that the table of files is asked about. */
 static __always_inline bool of_file(__u32 err)

@@ -29,6 +29,7 @@ struct limit_event {
 	__u64 caps;  /* effective ones */
 	struct full_cgroup pids;
 };
+EVENT(limit_event)
 
 /* count_processes says how many the user has, and how many it may have. */
 static __always_inline void count_processes(struct limit_event *e, struct task_struct *t)

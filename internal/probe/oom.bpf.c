@@ -18,6 +18,7 @@ struct oom_event {
 	__u32 pad;
 	struct full_cgroup at;
 };
+EVENT(oom_event)
 
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_victim)

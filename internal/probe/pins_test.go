@@ -260,3 +260,30 @@ func TestUnpin(t *testing.T) {
 		t.Errorf("pins in an ordinary directory: %v", err)
 	}
 }
+
+// Every event's type is known to the objects: a build that has made one longer must not read what another has written.
+func TestEventShapes(t *testing.T) {
+	e := &env{}
+	for _, o := range []*object{processObject, signalObject, oomObject, tcpObject, dnsObject, dropObject, containerObject, socketsObject} {
+		e.objects = append(e.objects, o)
+	}
+	shapes := e.eventShapes()
+	sources, err := filepath.Glob("*.bpf.*")
+	must(err)
+	n := 0
+	for _, name := range sources {
+		b, err := os.ReadFile(name)
+		must(err)
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) >= 3 && f[0] == "struct" && strings.HasSuffix(f[1], "_event") && f[2] == "{" && line[0] == 's' {
+				n++
+				if !strings.Contains("\n"+shapes, "\n"+f[1]) {
+					t.Errorf("struct %s of %s is not among the types of an object: EVENT(%s) is missing", f[1], name, f[1])
+				}
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("%d events were looked at", n)
+	}
+}

@@ -38,10 +38,11 @@ func (e *env) shapeOf(m *ebpf.MapSpec, spec *ebpf.CollectionSpec) string {
 	return digest([]byte(b.String()))
 }
 
-// eventShapes describes the events of all objects whose programs are pinned.
+// eventShapes describes the events of all objects: of those whose programs are pinned, and of step 1, whose last events
+// may stand in the ring as well.
 func (e *env) eventShapes() string {
 	var all []string
-	for _, o := range e.objects {
+	for _, o := range append(slices.Clip(e.objects), syscallObject) {
 		spec, err := o.spec()
 		if err != nil {
 			continue

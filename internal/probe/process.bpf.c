@@ -29,6 +29,7 @@ struct fork_event {
 	__u32 child;
 	__u32 pad;
 };
+EVENT(fork_event)
 
 /* grew enters a child of a node's subject, unless on_fork_into has done so. */
 static __always_inline void grew(struct task_struct *parent, struct task_struct *child, struct proc *p, struct proc *q)
@@ -210,6 +211,7 @@ struct exit_event {
 	__u64 vm_peak; /* pages; 0: not known, before 6.16 the address space is gone by then */
 	__s64 inotify, inotify_max; /* instances of its user, in the user namespace that allows fewest; -1: not known */
 };
+EVENT(exit_event)
 
 struct thread_walk {
 	struct signal_struct *sig;

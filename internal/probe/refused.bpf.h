@@ -23,6 +23,7 @@ struct refused_event { /* also EV_INOTIFY, without a stack */
 	struct user_context context;
 	__u8 stack[REFUSED_PAGES * PAGE];
 };
+EVENT(refused_event)
 #define REFUSED_BARE offsetof(struct refused_event, stack)
 
 struct grown_event {
@@ -33,6 +34,7 @@ struct grown_event {
 	struct user_context context;
 	__u8 stack[GROWN_PAGES * PAGE];
 };
+EVENT(grown_event)
 
 static __always_inline void fill_refused(struct refused_event *e, struct proc *p, void *regs,
 					 struct count_key *k, __u64 n, bool in_message)

@@ -30,6 +30,7 @@ struct select_event {
 	struct user_context context;
 	__u8 stack[SELECT_PAGES * PAGE];
 };
+EVENT(select_event)
 
 struct memory {
 	__u64 sp, start_stack, start_brk, brk, start_data;

@@ -53,6 +53,7 @@ struct sent_event {
 	__u32 pad;
 	char arg[ARGS];
 };
+EVENT(sent_event)
 
 static __always_inline __s32 pid_or_outside(struct task_struct *leader)
 {
@@ -164,6 +165,7 @@ struct signal_event {
 	__u64 file_size, fs_magic;
 	__u32 mode, nlink; /* 0: none */
 };
+EVENT(signal_event)
 
 struct mappings_event {
 	struct event_header h;
@@ -172,6 +174,7 @@ struct mappings_event {
 	__u32 pad;
 	struct area all[MAPPINGS];
 };
+EVENT(mappings_event)
 
 struct fault {
 	struct lookup l;

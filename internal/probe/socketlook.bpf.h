@@ -60,6 +60,7 @@ struct socket_event {
 	__u32 main; /* it is the subject's main process */
 	__u32 pad;
 };
+EVENT(socket_event)
 
 struct sockets_row {
 	__u32 type, size;

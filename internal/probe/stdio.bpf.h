@@ -31,6 +31,7 @@ struct stdio_event {
 	struct user_context context;
 	__u8 stack[STDIO_PAGES * PAGE];
 };
+EVENT(stdio_event)
 
 static __always_inline void stdio_now(struct stdio_is *s)
 {

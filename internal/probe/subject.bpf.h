@@ -18,6 +18,7 @@ struct container_event {
 	__u32 pad;
 	char path[SUBJECT_PATH];
 };
+EVENT(container_event)
 
 /* Of container names, see struct place: the latest subject. */
 struct {

@@ -70,6 +70,7 @@ struct tcp_event {
 	__u64 sent, received;        /* bytes, acknowledged ones */
 	__u32 resent, accepted;      /* segments; the peer connected, not we */
 };
+EVENT(tcp_event)
 
 static __always_inline void peer_of(struct tcp_peer *k, struct sock *sk)
 {

@@ -16,6 +16,7 @@ struct write_event {
 	__u64 lost;  /* bytes not taken, of all these */
 	struct fd_kind kind;
 };
+EVENT(write_event)
 
 struct iov {
 	__u64 base, len;

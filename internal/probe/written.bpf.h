@@ -98,6 +98,7 @@ struct written_event {
 	struct user_context context;
 	__u8 stack[WRITTEN_PAGES * PAGE];
 };
+EVENT(written_event)
 
 #define ONES 0x0101010101010101ULL
 #define HIGHS 0x8080808080808080ULL
