@@ -81,13 +81,13 @@ Each flag has a variable in the environment: --state is DESCRY_STATE, --scope DE
 }
 
 func agentUninstallCommand(s *settings) *cobra.Command {
-	var state, pins string
+	var state, pins, root string
 	cmd := &cobra.Command{
 		Use: "uninstall", Short: "Remove what an agent leaves behind: pinned probes and its state", Args: cobra.NoArgs,
 		Long: `Remove what an agent leaves behind for the next one: the probes that are pinned in a bpffs, and its state.
-The cases stay. It is an error while an agent runs.`,
+The cases stay. Where an agent with --cores was killed, core_pattern is put back. It is an error while an agent runs.`,
 		RunE: func(*cobra.Command, []string) error {
-			said, err := agent.UninstallNode(state, pins, s.cases)
+			said, err := agent.UninstallNode(state, pins, s.cases, root)
 			for _, words := range said {
 				fmt.Fprintf(s.stderr, "descry: %s\n", report.Safe(words))
 			}
@@ -97,6 +97,7 @@ The cases stay. It is an error while an agent runs.`,
 	f := cmd.Flags()
 	f.StringVar(&state, "state", env("STATE", defaultState), "`DIR` of the agent's state")
 	f.StringVar(&pins, "pins", env("PINS", ""), "`DIR` in a bpffs where its probes are pinned")
+	f.StringVar(&root, "host-root", env("HOST_ROOT", ""), "`DIR` where the machine's files are seen, in a container")
 	return cmd
 }
 

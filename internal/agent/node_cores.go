@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 // gets what it got before.
 type nodeCores struct {
 	cores
-	here func(cgroups []byte) bool // whether /proc/PID/cgroup is that of one that is watched
+	here func(pid int, cgroups []byte) bool // whether a process, with its /proc/PID/cgroup, is one that is watched
 	say  func(string, ...any)
 
 	coming  map[int32]int   // dumps that have begun and are not kept yet, by process
@@ -32,12 +31,9 @@ const coresKnown = 256
 // coreBound is how long a death waits for its core to be kept.
 const coreBound = 10 * time.Second
 
-// openNodeCores points the kernel's core dumps here. Where the node's files are seen below root, this is a pod: the
-// kernel finds a socket by its path on the node, but no program to start.
-func openNodeCores(dir, root string, depth coredump.Depth, here func(cgroups []byte) bool, say func(string, ...any)) (*nodeCores, error) {
-	if root != "" && root != "/" && coredump.BestWay() == coredump.WayPipe {
-		return nil, errors.New("receive core dumps: this kernel starts a program for each, which it does not find in a pod (Linux 6.16 and later have a socket for them)")
-	}
+// openNodeCores points the kernel's core dumps here, also from within a pod, where the node's files are seen below root.
+func openNodeCores(dir, root string, depth coredump.Depth, here func(pid int, cgroups []byte) bool, say func(string, ...any)) (*nodeCores, error) {
+	useProcOf(root)
 	store, err := coredump.NewStore(dir, coredump.Bounds{}, coredump.Policy{Keep: depth})
 	if err != nil {
 		return nil, err
@@ -59,10 +55,37 @@ func openNodeCores(dir, root string, depth coredump.Depth, here func(cgroups []b
 	return c, nil
 }
 
+// useProcOf has core_pattern set in the node's /proc where that is seen below root: a pod's own is read-only.
+func useProcOf(root string) {
+	if root == "" || root == "/" {
+		return
+	}
+	proc := filepath.Join(root, "proc")
+	if _, err := os.Stat(filepath.Join(proc, "sys/kernel/core_pattern")); err == nil {
+		coredump.UseProc(proc)
+	}
+}
+
 // watched says whether a process that dies is in a container that is watched.
 func (c *nodeCores) watched(pid int, _ *os.File) bool {
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && c.here(groups)
+	return err == nil && c.here(pid, groups)
+}
+
+// here says whether a process that dies is one of a subject. Its cgroup tells that of one that the agent has not yet heard of,
+// but not in a cgroup namespace of the agent's own, as a pod has it.
+func (n *node) here(pid int, groups []byte) bool {
+	known := make(chan bool, 1)
+	n.post(message{do: func() { known <- n.pids[int32(pid)] != nil }})
+	select {
+	case is := <-known:
+		if is {
+			return true
+		}
+	case <-time.After(time.Second): // the owner is busy, or has ended
+	}
+	_, ok := n.within(groups)
+	return ok
 }
 
 // begun counts a dump that comes.

@@ -50,7 +50,7 @@ func TestNodeCores(t *testing.T) {
 	name := []byte(filepath.Base(leaf.Path))
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	var said []string
-	c, err := openNodeCores(dir, "", coredump.Stacks, func(groups []byte) bool { return bytes.Contains(groups, name) },
+	c, err := openNodeCores(dir, "", coredump.Stacks, func(_ int, groups []byte) bool { return bytes.Contains(groups, name) },
 		func(format string, args ...any) { said = append(said, format) })
 	if err != nil {
 		t.Fatal(err)

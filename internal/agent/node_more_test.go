@@ -389,7 +389,7 @@ func TestNodePins(t *testing.T) {
 		t.Errorf("%d cases", len(n.of(b)))
 	}
 	n.stop()
-	if said, err := UninstallNode(n.cfg.State, n.cfg.Pins, n.cfg.Cases); err != nil || len(said) < 3 {
+	if said, err := UninstallNode(n.cfg.State, n.cfg.Pins, n.cfg.Cases, ""); err != nil || len(said) < 3 {
 		t.Errorf("%q, %v", said, err)
 	}
 	if left, err := os.ReadDir(n.cfg.Pins); err == nil && len(left) > 0 {

@@ -45,8 +45,7 @@ func (n *node) openOutput() (end func(), err error) {
 		return nil, err
 	}
 	if n.cfg.Cores != "" {
-		here := func(groups []byte) bool { _, ok := n.within(groups); return ok }
-		if n.cores, err = openNodeCores(n.cfg.CoreDir, n.cfg.HostRoot, coredump.Depth(n.cfg.Cores), here, say); err != nil {
+		if n.cores, err = openNodeCores(n.cfg.CoreDir, n.cfg.HostRoot, coredump.Depth(n.cfg.Cores), n.here, say); err != nil {
 			say("no cores will be kept: %v", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/descry-dev/descry/internal/coredump"
 	"github.com/descry-dev/descry/internal/evidence"
 	"github.com/descry-dev/descry/internal/probe"
 )
@@ -201,7 +202,15 @@ func (n *node) unpinned() {
 
 // UninstallNode removes what an agent leaves behind that no other one is to take over: the pinned probes and its state.
 // It says what was removed, and what stays. The error wraps what was left.
-func UninstallNode(stateDir, pins, cases string) (said []string, err error) {
+func UninstallNode(stateDir, pins, cases, hostRoot string) (said []string, err error) {
+	useProcOf(hostRoot)
+	words, err := coredump.Repair()
+	if err != nil {
+		return nil, err
+	}
+	if words != "" {
+		said = append(said, words)
+	}
 	if pins != "" {
 		removed, uerr := probe.Unpin(pins)
 		if len(removed) > 0 {

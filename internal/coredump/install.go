@@ -95,7 +95,7 @@ func (i *Installed) join() error {
 	defer lock.Close()
 	l, m, err := i.hello()
 	if err != nil {
-		if i.Words, err = start(superviseOptions{dir, i.o.Way}, i.o.env); err != nil {
+		if i.Words, err = start(superviseOptions{dir, i.o.Way, sysctls}, i.o.env); err != nil {
 			return fmt.Errorf("receive core dumps: %w", err)
 		}
 		if l, m, err = i.hello(); err != nil {
@@ -233,6 +233,25 @@ func Uninstall(dir string) (words string, err error) {
 	}
 	if err := makeDir(dir); err != nil {
 		return "", err
+	}
+	lock, err := lockFile(dir, changeLock, true)
+	if err != nil {
+		return "", fmt.Errorf("put core_pattern back: %w", err)
+	}
+	defer lock.Close()
+	return repair(dir)
+}
+
+// Repair puts core_pattern back where a descry has left it that was killed, and nobody receives cores any more. It is
+// no error where there is nothing to put back.
+func Repair() (words string, err error) {
+	pattern, err := readSysctl("core_pattern")
+	if err != nil {
+		return "", fmt.Errorf("put core_pattern back: %w", err)
+	}
+	dir := dirOf(pattern)
+	if dir == "" || living(dir) {
+		return "", nil
 	}
 	lock, err := lockFile(dir, changeLock, true)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -11,7 +12,19 @@ import (
 )
 
 // sysctls is where core_pattern and its like are read and set.
-const sysctls = "/proc/sys/kernel/"
+var sysctls = ownSysctls
+
+const ownSysctls = "/proc/sys/kernel/"
+
+// UseProc has core_pattern read and set in another mount of /proc: in a container its own is read-only. It is to be
+// called before anything else of this package.
+//
+// From there the kernel takes no socket (only from the machine's own mounts, Linux 6.17), but a program, which it starts in the
+// machine's mounts: it finds descry's below /proc/PID/root.
+func UseProc(dir string) { sysctls = filepath.Join(dir, "sys/kernel") + "/" }
+
+// inContainer says whether UseProc was called.
+func inContainer() bool { return sysctls != ownSysctls }
 
 func readSysctl(name string) (string, error) {
 	b, err := os.ReadFile(sysctls + name)
@@ -65,7 +78,7 @@ func runningKernel() kernelVersion {
 // BestWay is how this kernel hands cores over best.
 func BestWay() Way {
 	v := runningKernel()
-	if !v.atLeast(6, 16) || !tellsOfCores() {
+	if inContainer() || !v.atLeast(6, 16) || !tellsOfCores() {
 		return WayPipe
 	}
 	if v.atLeast(6, 17) {

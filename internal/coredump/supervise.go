@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,8 +56,9 @@ type supervisor struct {
 
 // superviseOptions are what a supervisor is started with.
 type superviseOptions struct {
-	Dir string `json:"dir"`
-	Way Way    `json:"way"`
+	Dir     string `json:"dir"`
+	Way     Way    `json:"way"`
+	Sysctls string `json:"sysctls"`
 }
 
 // started is what the supervisor says to who started it.
@@ -67,6 +69,7 @@ type startedWord struct {
 
 // supervise is the supervisor's whole life. ready is told once that cores come, or why not.
 func supervise(o superviseOptions, ready *os.File) error {
+	sysctls = o.Sysctls
 	// The kernel would ask us for our own core.
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
@@ -127,6 +130,9 @@ func (s *supervisor) begin() (words string, err error) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return "", fmt.Errorf("find the own program: %w", err)
+	}
+	if inContainer() {
+		exe = filepath.Join("/proc", strconv.Itoa(os.Getpid()), "root", exe)
 	}
 	link := filepath.Join(s.dir, handlerLink)
 	os.Remove(link)

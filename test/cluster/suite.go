@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -18,9 +19,20 @@ func (c *cluster) tests(ctx context.Context, o options) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the tests: %w\n%s", err, out)
 	}
-	descry, next := c.at("descry"), c.at("descry-next")
-	for path, version := range map[string]string{descry: "this", next: "next"} {
-		build = exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-X "+module+"internal/version.Version="+version, "-o", path, module+"cmd/descry")
+	descry, next, later := c.at("descry"), c.at("descry-next"), c.at("descry-later")
+	for _, b := range []struct {
+		version, path string
+		overlay       func(ctx context.Context) (string, error)
+	}{{"this", descry, nil}, {"next", next, c.otherBuild}, {"later", later, c.otherShapes}} {
+		args := []string{"build", "-trimpath", "-ldflags", "-X " + module + "internal/version.Version=" + b.version, "-o", b.path}
+		if b.overlay != nil {
+			overlay, err := b.overlay(ctx)
+			if err != nil {
+				return 1, fmt.Errorf("make the %s version: %w", b.version, err)
+			}
+			args = append(args, "-overlay", overlay)
+		}
+		build = exec.CommandContext(ctx, "go", append(args, module+"cmd/descry")...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return 1, fmt.Errorf("build descry: %w\n%s", err, out)
@@ -42,7 +54,7 @@ func (c *cluster) tests(ctx context.Context, o options) (int, error) {
 		return 1, err
 	}
 	cmd.Dir = filepath.Join(filepath.Dir(tools), "suite")
-	cmd.Env = append(cmd.Env, "CLUSTER_RUN="+c.runDir(), "CLUSTER_BIN="+c.bin(""), "CLUSTER_LOAD_IMAGE="+loadImage, "CLUSTER_PROGRAMS="+c.programsTar(), "CLUSTER_DESCRY="+descry, "CLUSTER_DESCRY_NEXT="+next, "CLUSTER_TABLE="+o.table, "CLUSTER_PODS="+o.pods)
+	cmd.Env = append(cmd.Env, "CLUSTER_RUN="+c.runDir(), "CLUSTER_BIN="+c.bin(""), "CLUSTER_LOAD_IMAGE="+loadImage, "CLUSTER_PROGRAMS="+c.programsTar(), "CLUSTER_DESCRY="+descry, "CLUSTER_MACHINE_PID="+strconv.Itoa(os.Getpid()), "CLUSTER_DESCRY_NEXT="+next, "CLUSTER_DESCRY_LATER="+later, "CLUSTER_TABLE="+o.table, "CLUSTER_PODS="+o.pods)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	deployed, err := c.deployEnv(ctx)
 	if err != nil {

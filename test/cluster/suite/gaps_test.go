@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +80,46 @@ func TestAgentComesAgain(t *testing.T) {
 		t.Errorf("the agent came again %d times; %d of %d:\n%s", rounds, len(left), len(q.ended()), strings.Join(left, "\n"))
 	}
 	q.check(a.list())
+}
+
+// Versions whose probes tell otherwise what they see follow each other, by -9 and by SIGTERM, while pods die: what is in the ring
+// then is no more to be read. A case of each death all the same, and of none a second one.
+func TestAgentOfOtherProbes(t *testing.T) {
+	const pods = 36
+	var list []workload
+	for i := range pods {
+		list = append(list, workload{
+			name: fmt.Sprintf("ends-%d", i), spec: "  restartPolicy: Never\n" + one(imageC, "", "sh", "-c", fmt.Sprintf("sleep %d.%d; exit %d", i*2/3, i%10, 1+i)),
+			dies: []death{{container: "c", image: imageC, causes: []string{"exit-error"}, first: []string{"exit-error"}, once: true}},
+		})
+	}
+	a := newAgent(t)
+	a.start()
+	begin(t, "versions", list)
+	versions := []string{os.Getenv("CLUSTER_DESCRY_LATER"), os.Getenv("CLUSTER_DESCRY"), os.Getenv("CLUSTER_DESCRY_LATER"), os.Getenv("CLUSTER_DESCRY_NEXT")}
+	for i, next := range versions {
+		time.Sleep(4 * time.Second) // pods die meanwhile
+		a.end([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[i%2])
+		time.Sleep(time.Duration(i%2) * time.Second)
+		a.startAs(next)
+	}
+	if left := a.await(90*time.Second, func() []string { return missing(list, a.list(), 1) }); left != nil {
+		t.Errorf("%d deaths without a case:\n%s", len(left), strings.Join(left, "\n"))
+	}
+	for _, w := range check("versions", list, a.list(), statuses(t, "versions")) {
+		t.Error(w)
+	}
+	unseen := 0
+	for _, c := range a.list() {
+		i := 0
+		if _, err := fmt.Sscanf(c.Subject.Pod, "ends-%d", &i); err != nil || c.Death.ExitCode != int32(1+i) {
+			t.Errorf("another's exit code: %s", show(c))
+		}
+		if c.Death.Unseen {
+			unseen++
+		}
+	}
+	t.Logf("%d of %d deaths are told by the runtime alone", unseen, pods)
 }
 
 // What runs already when the agent comes is watched, and its death has a case; so has what runs when it goes and comes.

@@ -107,6 +107,9 @@ var (
 	programsErr error
 )
 
+// kubectlLater runs kubectl at the end of a test, when its own context is over.
+func kubectlLater(args ...string) { _ = exec.Command("kubectl", args...).Run() }
+
 // remove removes a namespace with its pods.
 func remove(namespace string) {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute) // the test's own has ended
