@@ -229,7 +229,7 @@ func made() []madeCase {
 	add("broken-pipe/near-miss-client-left", "exit-error certain", mk("/srv/cart").fails(tid, true, call(9e3, "sendto", e.EPIPE, 17, ""), call(0.2, "connect", e.ECONNREFUSED, 4, "127.0.0.1:5432")).
 		stderr("db: Connection refused\n").exits(1))
 	add("broken-pipe/bystander-sigpipe-sent", "killed certain", mk("/srv/cart").at(59.99, never, sent(e.SIGPIPE, 900, "bash", "bash")).dies(outside(e.SIGPIPE, 900)))
-	return slices.Concat(out, madeMore(), madeBuffers(), madeWarnings())
+	return slices.Concat(out, madeMore(), madeBuffers(), madeWarnings(), madeUnwatched())
 }
 
 func ptr[T any](v T) *T { return &v }
