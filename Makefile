@@ -28,6 +28,9 @@ generate: ## eBPF objects (needs clang, llvm and libbpf-dev), docs/causes and do
 
 test-kernel: ## the probes on Debian's 6.1 and 6.12 kernels, emulated (needs apt-get; 90 MB at the first time)
 	go run ./test/kernel
+	go run ./test/kernel -kernel 6.1 -cgroups v1 -run '^(TestContainers|TestAdopt)$$/^v1$$' -pkg ./internal/probe
+	go run ./test/kernel -kernel 6.1 -cgroups hybrid -run '^(TestContainers|TestAdopt)$$/^hybrid$$' -pkg ./internal/probe
+	go run ./test/kernel -kernel 6.12 -run '^TestNode(Deaths|ChildDeath|Killed)$$' -pkg ./internal/agent
 
 test-cluster: ## a real Kubernetes of one node, and its tests (root; cold it builds for 12 minutes of CPU time)
 	go run ./test/cluster

@@ -33,6 +33,7 @@ type machine struct {
 	init     string
 	busybox  string
 	memory   int // MiB
+	cgroups  string
 	cpus     int
 	limit    time.Duration
 	short    bool      // tests leave out what does not depend on the kernel
@@ -184,7 +185,7 @@ func (m *machine) initramfs(to string, jobs []wire.Job) error {
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
 	a := archive{w: w}
-	spec := wire.Spec{TTY: "/dev/ttyS1", Jobs: jobs}
+	spec := wire.Spec{TTY: "/dev/ttyS1", Cgroups: m.cgroups, Jobs: jobs}
 	if m.kernel.arch == "arm64" {
 		spec.TTY = "/dev/ttyS0" // its console is no ttyS
 	}

@@ -46,6 +46,7 @@ type options struct {
 	files    []file
 	modules  []string
 	memory   int // MiB
+	cgroups  string
 	cpus     int
 	limit    time.Duration
 	parallel int // machines
@@ -64,6 +65,7 @@ func main() {
 	flag.StringVar(&pkgs, "pkg", strings.Join(packages, ","), "packages whose tests are run")
 	flag.StringVar(&o.run, "run", "", "only tests that match, as go test -run")
 	flag.IntVar(&o.memory, "m", 1024, "memory of a machine in MiB")
+	flag.StringVar(&o.cgroups, "cgroups", "v2", "hierarchies of cgroups: `v2`, v1 or hybrid; from 6.12 on Debian's kernels have only some controllers of v1")
 	flag.IntVar(&o.cpus, "cpus", 1, "virtual CPUs of a machine; under emulation one is the fastest")
 	flag.DurationVar(&o.limit, "timeout", 30*time.Minute, "time limit of each machine")
 	flag.IntVar(&o.parallel, "j", min(2, runtime.NumCPU()), "machines at a time")
@@ -142,7 +144,7 @@ func run(ctx context.Context, o options) (int, error) {
 func (t *target) machine(ctx context.Context, o options) (*machine, error) {
 	m := &machine{
 		emulator: t.emulator, kernel: t.kernel, busybox: t.busybox,
-		memory: o.memory, cpus: o.cpus, limit: o.limit, console: o.console, out: os.Stdout,
+		memory: o.memory, cgroups: o.cgroups, cpus: o.cpus, limit: o.limit, console: o.console, out: os.Stdout,
 		files: slices.Clone(o.files),
 	}
 	var err error

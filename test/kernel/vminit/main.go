@@ -39,7 +39,7 @@ func main() {
 func first() {
 	for _, m := range []struct{ fs, at string }{
 		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"devpts", "/dev/pts"},
-		{"tmpfs", "/dev/shm"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"}, {"cgroup2", "/sys/fs/cgroup"},
+		{"tmpfs", "/dev/shm"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"},
 		{"bpf", "/sys/fs/bpf"}, {"tracefs", "/sys/kernel/tracing"}, {"debugfs", "/sys/kernel/debug"},
 	} {
 		os.MkdirAll(m.at, 0o755)
@@ -54,8 +54,10 @@ func first() {
 	} {
 		os.Symlink(to, from)
 	}
-	if err := controllers(); err != nil {
-		fmt.Println("vminit: switch the controllers of cgroups on:", err)
+	if spec, err := readSpec(); err != nil {
+		fmt.Println("vminit:", err)
+	} else if err := cgroups(spec.Cgroups); err != nil {
+		fmt.Println("vminit: cgroups:", err)
 	}
 	// As systemd gives a service; the kernel's own hard limit of 4096 is met nowhere else.
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 524288}); err != nil {
@@ -77,14 +79,21 @@ func first() {
 	}
 }
 
-func jobs() error {
+func readSpec() (spec wire.Spec, err error) {
 	b, err := os.ReadFile(wire.SpecPath)
-	if err != nil {
-		return fmt.Errorf("read the spec: %w", err)
+	if err == nil {
+		err = json.Unmarshal(b, &spec)
 	}
-	var spec wire.Spec
-	if err := json.Unmarshal(b, &spec); err != nil {
-		return fmt.Errorf("read the spec: %w", err)
+	if err != nil {
+		return spec, fmt.Errorf("read the spec: %w", err)
+	}
+	return spec, nil
+}
+
+func jobs() error {
+	spec, err := readSpec()
+	if err != nil {
+		return err
 	}
 	line, err := os.OpenFile(spec.TTY, os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -59,16 +60,48 @@ func load(module string) error {
 	return nil
 }
 
-// controllers lets cgroups have limits, as systemd does.
-func controllers() error {
-	const root = "/sys/fs/cgroup/cgroup."
-	b, err := os.ReadFile(root + "controllers")
+// cgroups mounts the hierarchies: version 2 alone with all controllers, or of version 1 one for each controller and one without,
+// as systemd has it; hybrid: beside them version 2.
+func cgroups(layout string) error {
+	const root = "/sys/fs/cgroup"
+	if layout != "v1" && layout != "hybrid" {
+		if err := unix.Mount("cgroup2", root, "cgroup2", 0, ""); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(root + "/cgroup.controllers")
+		if err != nil {
+			return err
+		}
+		var all string
+		for name := range strings.FieldsSeq(string(b)) {
+			all += "+" + name + " "
+		}
+		return os.WriteFile(root+"/cgroup.subtree_control", []byte(all), 0)
+	}
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	b, err := os.ReadFile("/proc/cgroups")
 	if err != nil {
 		return err
 	}
-	var all string
-	for name := range strings.FieldsSeq(string(b)) {
-		all += "+" + name + " "
+	mounts := [][3]string{{"systemd", "cgroup", "none,name=systemd"}}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 4 && f[3] == "1" {
+			mounts = append(mounts, [3]string{f[0], "cgroup", f[0]})
+		}
 	}
-	return os.WriteFile(root+"subtree_control", []byte(all), 0)
+	if layout == "hybrid" {
+		mounts = append(mounts, [3]string{"unified", "cgroup2", ""})
+	}
+	for _, m := range mounts {
+		dir := root + "/" + m[0]
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount(m[1], dir, m[1], 0, m[2]); err != nil {
+			return fmt.Errorf("mount %s: %w", dir, err)
+		}
+	}
+	return nil
 }

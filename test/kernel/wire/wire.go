@@ -14,6 +14,7 @@ const SpecPath = "/spec.json"
 // Spec is what a machine is to do.
 type Spec struct {
 	TTY     string   // where frames go, "/dev/ttyS1"
+	Cgroups string   // hierarchies: "v2", "v1", "hybrid"
 	Modules []string // kernel modules in the initramfs, loaded in this order
 	Jobs    []Job    // run one after another
 }
