@@ -20,7 +20,10 @@ type engine struct {
 	daemon  *exec.Cmd
 }
 
-// docker starts Docker's daemon. It has no network and needs no iptables; a machine may forbid to lower oom_score_adj.
+// dockerFlags: it has no network and needs no iptables; a machine may forbid to lower oom_score_adj.
+var dockerFlags = []string{"--iptables=false", "--ip6tables=false", "--bridge=none", "--oom-score-adjust=0", "--storage-driver=overlay2", "--live-restore"}
+
+// docker starts Docker's daemon.
 func docker(n *node) *engine {
 	n.t.Helper()
 	for _, p := range []string{"dockerd", "containerd", "runc", "docker"} {
@@ -34,7 +37,7 @@ func docker(n *node) *engine {
 
 func (e *engine) start() {
 	e.t.Helper()
-	e.daemon = e.node.daemon("dockerd", "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--oom-score-adjust=0", "--storage-driver=overlay2", "--live-restore")
+	e.daemon = e.node.daemon("dockerd", append([]string{"dockerd"}, dockerFlags...)...)
 	e.until("Docker answers", func() bool { _, err := e.try("docker", "version"); return err == nil })
 }
 

@@ -183,7 +183,7 @@ func (n *node) keeper() {
 	})
 }
 
-// keep waits until nobody holds its standard input, ends all that is in the cgroups and removes them.
+// keep waits until nobody holds its standard input, ends all that is in the cgroups, and removes them and the directory: DIR GROUP…
 func keep(args []string) error {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	groups := args[1:]
@@ -210,7 +210,7 @@ func keep(args []string) error {
 				err = errors.Join(err, removeGroup(g))
 			}
 			if err == nil {
-				return nil
+				return os.RemoveAll(args[0])
 			}
 		}
 		if time.Now().After(end) {
