@@ -27,45 +27,30 @@ type server struct {
 // served is one way to run it.
 type served struct {
 	name      string
-	extra     int // descriptors of a process beside the server
 	args      []string
 	watched   bool
+	closer    bool
 	cpu, self []float64
+	against   []float64 // of the CPU a request: what it is more than with nothing in the same round, in %
 	programs  []float64 // of the agent, in the kernel: % of the server's CPU
 }
 
-const beyond = 950 // descriptors of a process in the container that make the agent look closer at it
+const (
+	beyond    = 950 // descriptors of a process beside the server, that make the agent look closer at their container
+	statistic = 5   // rounds in which the programs' time is measured as well
+)
 
 // serve measures the CPU time of a server for each request: with nothing, with nothing again, with the agent at step 0 and at step 1.
-// One server lives through all of them, so that only what watches it differs.
+// One server lives through all of them, so that only what watches it differs, and what is compared stands beside each other in time.
 func (l *lab) serve(s *server) error {
 	ways := []*served{
 		{name: "nothing"},
 		{name: "nothing, again"},
 		{name: "descry agent, step 0", watched: true, args: []string{"--no-syscalls"}},
-		{name: "descry agent, step 1", watched: true, extra: beyond},
+		{name: "the same, --no-dns", watched: true, args: []string{"--no-syscalls", "--no-dns"}},
+		{name: "descry agent, step 1", watched: true, closer: true},
 	}
-	for round := range l.rounds {
-		for i := range ways {
-			if err := l.serveOnce(s, ways[(i+round)%len(ways)]); err != nil {
-				return err
-			}
-		}
-	}
-	fmt.Println("| | the server's CPU a request, µs | against nothing, by medians | by best runs | its programs in the kernel, % of the server's CPU | the agent's own CPU meanwhile, % of a core |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	base := measure.Quantile(append([]float64(nil), append(ways[0].cpu, ways[1].cpu...)...), 0.5)
-	least := min(measure.Quantile(ways[0].cpu, 0), measure.Quantile(ways[1].cpu, 0))
-	for _, w := range ways {
-		fmt.Printf("| %s | %s | %+.1f%% | %+.1f%% | %s | %s |\n", w.name, spread(w.cpu, "%.2f"), 100*(measure.Quantile(w.cpu, 0.5)/base-1), 100*(measure.Quantile(w.cpu, 0)/least-1), spread(w.programs, "%.2f"), spread(w.self, "%.2f"))
-	}
-	fmt.Printf("\n%d runs each way, alternating; \"nothing\" is the median of both its rows.\n", l.rounds)
-	return nil
-}
-
-// serveOnce measures one way.
-func (l *lab) serveOnce(s *server, w *served) error {
-	fleet, _, err := l.play(append([]string{"run", fmt.Sprint(w.extra)}, s.argv...)...)
+	fleet, _, err := l.play(append([]string{"run", fmt.Sprint(beyond)}, s.argv...)...)
 	if err != nil {
 		return err
 	}
@@ -73,41 +58,65 @@ func (l *lab) serveOnce(s *server, w *served) error {
 	if err := measure.Dial(s.port); err != nil {
 		return fmt.Errorf("%s: %w", s.argv[0], err)
 	}
+	if _, err := s.load(); err != nil { // warm
+		return err
+	}
+	pids := l.members(filepath.Base(s.argv[0]))
+	for round := range l.rounds {
+		for i := range ways {
+			if err := l.serveOnce(s, pids, ways[(i+round)%len(ways)], round < statistic); err != nil {
+				return err
+			}
+		}
+		for _, w := range ways {
+			w.against = append(w.against, 100*(w.cpu[round]/ways[0].cpu[round]-1))
+		}
+	}
+	fmt.Println("| | the server's CPU a request, µs | against nothing in the same round, median | middle half of these | its programs in the kernel, % of the server's CPU | the agent's own CPU meanwhile, % of a core |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- |")
+	for i, w := range ways {
+		median, half := "", ""
+		if i > 0 {
+			median = fmt.Sprintf("%+.1f%%", measure.Quantile(w.against, 0.5))
+			half = fmt.Sprintf("%+.1f to %+.1f%%", measure.Quantile(w.against, 0.25), measure.Quantile(w.against, 0.75))
+		}
+		fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", w.name, spread(w.cpu, "%.2f"), median, half, spread(w.programs, "%.2f"), spread(w.self, "%.2f"))
+	}
+	fmt.Printf("\n%d rounds, in each all ways, in turn at another place.\n", l.rounds)
+	return fleet.end()
+}
+
+// serveOnce measures one way.
+func (l *lab) serveOnce(s *server, server []int, w *served, statistics bool) error {
 	var agent *proc
+	var own time.Duration
 	if w.watched {
+		var err error
 		if agent, err = l.agent(w.args...); err != nil {
 			return err
 		}
 		defer agent.end()
-		time.Sleep(3 * time.Second)
-		if err := stepIs(agent, w.extra > 0); err != nil {
+		if err := stepIs(agent, w.closer); err != nil {
 			return err
 		}
-	}
-	if _, err := s.load(); err != nil { // warm
-		return err
-	}
-	server := l.members(filepath.Base(s.argv[0]))
-	before, from := cpuOf(server), time.Now()
-	var own time.Duration
-	if agent != nil {
 		own = scheduled(agent.pid())
 	}
+	before, from := cpuOf(server), time.Now()
 	n, err := s.load()
 	if err != nil {
 		return err
 	}
 	w.cpu = append(w.cpu, float64((cpuOf(server)-before).Nanoseconds())/1e3/n)
-	if agent != nil {
-		w.self = append(w.self, 100*(scheduled(agent.pid())-own).Seconds()/time.Since(from).Seconds())
+	if agent == nil {
+		return nil
+	}
+	w.self = append(w.self, 100*(scheduled(agent.pid())-own).Seconds()/time.Since(from).Seconds())
+	if statistics {
 		if err := w.share(s, agent, server); err != nil {
 			return err
 		}
-		if err := agent.end(); err != nil {
-			return err
-		}
 	}
-	return fleet.end()
+	return agent.end()
 }
 
 // share loads the server once more, and measures how much of its time is the agent's programs in the kernel. To
@@ -126,17 +135,20 @@ func (w *served) share(s *server, agent *proc, server []int) error {
 	return nil
 }
 
-// stepIs checks that the agent looks closer at the container, or does not, where it tells.
+// stepIs waits until the agent has settled: it has looked at all that it found, and looks closer at a container, or not.
 func stepIs(agent *proc, closer bool) error {
-	m, err := agent.metrics()
-	if err != nil {
-		return fmt.Errorf("ask the agent: %w: %s", err, agent.said())
+	time.Sleep(2 * time.Second)
+	for range 100 {
+		m, err := agent.metrics()
+		if err != nil {
+			return fmt.Errorf("ask the agent: %w: %s", err, agent.said())
+		}
+		if (sum(m, "descry_agent_ladder_closer") > 0) == closer {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	n := sum(m, "descry_agent_ladder_closer")
-	if (n > 0) != closer {
-		fmt.Printf("(the agent looks closer at %.0f containers)\n", n)
-	}
-	return nil
+	return fmt.Errorf("the agent looks closer: %v, want %v: %s", !closer, closer, agent.said())
 }
 
 // members are the processes in containers that have a name.

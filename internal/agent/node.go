@@ -29,6 +29,7 @@ type NodeConfig struct {
 	Cases           string        // directory of the casebook
 	Metrics         string        // address to serve metrics at; "": none
 	NoSyscalls      bool          // never look at system calls
+	NoDNS           bool          // never look at packets for the names that are asked for
 	Closer          int           // subjects whose system calls are looked at, at once; 0: 8
 	Pins            string        // directory in a bpffs that probes outlive the agent in; "": they end with it
 	Sweep           time.Duration // from one sweep to the next
@@ -127,7 +128,7 @@ func RunNode(ctx context.Context, cfg NodeConfig) (err error) {
 	}
 	n.book = casebook.New(cfg.Cases, casebook.Bounds{})
 	if n.set, err = probe.Open(probe.Config{Node: &probe.Node{
-		Scope: cfg.Scope, Standalone: cfg.Standalone, Pins: cfg.Pins, NoCalls: cfg.NoSyscalls, Ring: nodeRing,
+		Scope: cfg.Scope, Standalone: cfg.Standalone, Pins: cfg.Pins, NoCalls: cfg.NoSyscalls, NoDNS: cfg.NoDNS, Ring: nodeRing,
 	}}); err != nil {
 		return fmt.Errorf("watch this node: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/descry-dev/descry/internal/evidence"
 )
 
@@ -531,4 +533,29 @@ func FuzzDNSEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeDNS(new(Set), new(evidence.Observation), b)
 	})
+}
+
+// Who forbids a look at packets has no program at them, and is told that names are not seen.
+func TestNoDNS(t *testing.T) {
+	for _, forbidden := range []bool{false, true} {
+		g := newGrounds(t, "")
+		w := openNode(t, g, Node{NoDNS: forbidden})
+		dir, err := os.Open(g.dirs[0].dir)
+		must(err)
+		defer dir.Close()
+		for _, at := range []ebpf.AttachType{ebpf.AttachCGroupInetEgress, ebpf.AttachCGroupInetIngress} {
+			r, err := link.QueryPrograms(link.QueryOptions{Target: int(dir.Fd()), Attach: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if attached := len(r.Programs) > 0; attached == forbidden {
+				t.Errorf("forbidden %v, and %d programs at %v", forbidden, len(r.Programs), at)
+			}
+		}
+		for _, st := range w.Status() {
+			if st.Name == "probe/dns" && (st.Missing != "") != forbidden {
+				t.Errorf("forbidden %v: %+v", forbidden, st)
+			}
+		}
+	}
 }

@@ -21,6 +21,7 @@ type Node struct {
 	Standalone bool   // also cgroups that are no container's: units (*.service, *.scope), and others that processes are put into
 	Pins       string // directory in a bpffs where links, maps and the ring outlive the process; "": they end with it
 	NoCalls    bool   // step 1 is forbidden: no program on system calls, ever
+	NoDNS      bool   // no program at packets, which takes each of them some 90 ns
 	Ring       int    // bytes of the ring of events, a power of two; 0: 16 MiB
 }
 

@@ -23,7 +23,7 @@ func (e *env) settingsOf() string {
 	var uts unix.Utsname
 	_ = unix.Uname(&uts)
 	n := e.node
-	return digest(uts.Release[:], uts.Version[:], fmt.Append(nil, runtime.GOARCH, e.level, e.cpus, e.without, n.Standalone, n.units, n.Scope, len(n.scope) > 0, n.Ring, n.unified()))
+	return digest(uts.Release[:], uts.Version[:], fmt.Append(nil, runtime.GOARCH, e.level, e.cpus, e.without, n.Standalone, n.NoDNS, n.units, n.Scope, len(n.scope) > 0, n.Ring, n.unified()))
 }
 
 // shapeOf tells maps apart whose contents mean different things. Of the ring these are all events.

@@ -353,6 +353,9 @@ func (s *Set) unusable(p *Probe, m *Made) error {
 
 // lacks says which feature that a probe needs, made in that way, is switched off.
 func (s *Set) lacks(p *Probe, m *Made) error {
+	if p == dnsProbe && s.env.node != nil && s.env.node.NoDNS {
+		return &NotSupportedError{Feature: "looking at packets for names", Err: errors.New("forbidden by the configuration")}
+	}
 	for _, f := range append([]string{p.Name}, m.Needs...) {
 		if err := s.env.lacks(f); err != nil {
 			return err

@@ -47,12 +47,12 @@ func TestPlainManifests(t *testing.T) {
 func TestChart(t *testing.T) {
 	run(t, "", ".", helm(t), "lint", "--strict", chart)
 	everything := "metrics.podMonitor.enabled=true,metrics.rules.enabled=true,networkPolicy.enabled=true,hostNetwork=true,agent.cores=stacks,metrics.annotations=true," +
-		"agent.noSyscalls=true,agent.scope=/kubepods,seLinuxOptions.type=spc_t,image.digest=sha256:00,networkPolicy.from[0].podSelector.matchLabels.app=prometheus"
+		"agent.noSyscalls=true,agent.noDNS=true,agent.scope=/kubepods,seLinuxOptions.type=spc_t,image.digest=sha256:00,networkPolicy.from[0].podSelector.matchLabels.app=prometheus"
 	run(t, "", ".", helm(t), "lint", "--strict", chart, "--set", everything)
 	out := render(t, "--set", everything)
 	for _, want := range []string{
 		"kind: PodMonitor", "honorLabels: true", "alert: DescryDeath", "kind: NetworkPolicy", "hostNetwork: true", "--cores=stacks", "mountPath: /run/descry",
-		`prometheus.io/port: "9477"`, "--no-syscalls", "--scope=/kubepods", "type: spc_t", "descry@sha256:00", "drop: [ALL]",
+		`prometheus.io/port: "9477"`, "--no-syscalls", "--no-dns", "--scope=/kubepods", "type: spc_t", "descry@sha256:00", "drop: [ALL]",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the chart with everything lacks %q", want)
