@@ -11,7 +11,7 @@ import (
 
 const (
 	markBlock  = 64             // bytes
-	markBlocks = 48             // of a window
+	markBlocks = 96             // of a window
 	markWords  = markBlocks + 4 // behind the last block there are none, for what looks beyond
 )
 

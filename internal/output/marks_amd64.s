@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-#define MARKWORDS 52 // markWords
+#define MARKWORDS 100 // markWords
 
 #define FILL(value, x, y) \
 	MOVL $value, AX \
