@@ -151,3 +151,20 @@ func TestAloneOf(t *testing.T) {
 		}
 	}
 }
+
+// What stands before a byte was read when the piece in front of its own was.
+func TestStampsBefore(t *testing.T) {
+	var s stamps
+	at := func(sec int) time.Time { return time.Date(2026, 11, 22, 7, 24, sec, 0, time.UTC) }
+	for i := range stampsKept + 3 { // the first three are forgotten
+		s.add(int64(10*i), []byte(at(i).Format(time.RFC3339Nano)))
+	}
+	for _, c := range []struct {
+		at   int64
+		want time.Time
+	}{{20, time.Time{}}, {30, time.Time{}}, {39, time.Time{}}, {40, at(3)}, {45, at(3)}, {99, at(8)}, {100, at(9)}, {1000, at(9)}} {
+		if got := s.before(c.at); !got.Equal(c.want) {
+			t.Errorf("before %d: %v, want %v", c.at, got, c.want)
+		}
+	}
+}
