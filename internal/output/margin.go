@@ -25,8 +25,10 @@ func (j *Judge) margin(p []byte) (margin, unusual int32) {
 		best = j.cost[asText(p, j.before.last(), extra, &j.cost)]
 		j.costed = len(p)
 	}
-	if n := int32(links(p)); n >= 2 {
-		garbage -= n * linked
+	if best-garbage < surely { // else it does not matter
+		if n := int32(links(p)); n >= 2 {
+			garbage -= n * linked
+		}
 	}
 	if best-garbage < 2*surely && repeats(p)*2 > len(p) {
 		return 2 * surely, 0

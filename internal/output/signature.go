@@ -89,14 +89,13 @@ func (s *search) addSign(x int, k *look) {
 // dated says of a line that begins with a look whether another may begin in it that has a signature.
 func (l *Lines) dated(q []byte, from, to int, m *marks) bool {
 	for i := m.dates.first(from, to); i < to; i = m.dates.first(i+1, to) {
-		d := m.digit.at(i)
 		for x := range l.search.nsigns {
 			s := &l.search.signs[x]
-			if i+s.n > to || d&s.mask != s.digit {
-				continue
-			}
 			// All of the core stands before to, so what is compared does, or it is not there.
 			if i+16 <= len(q) && (binary.LittleEndian.Uint64(q[i:])&s.same[0] != s.value[0] || binary.LittleEndian.Uint64(q[i+8:])&s.same[1] != s.value[1]) {
+				continue
+			}
+			if i+s.n > to || m.digit.at(i)&s.mask != s.digit {
 				continue
 			}
 			if l.signedAt(q, s, from, i, to) {
