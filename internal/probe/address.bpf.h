@@ -72,7 +72,7 @@ static __noinline void count_ports(struct address_event *e, struct file *f)
 	if (!bpf_core_field_exists(net->ipv4.tcp_death_row.hashinfo)) /* before 6.1 it is elsewhere */
 		return;
 	table = FAR(net, ipv4.tcp_death_row.hashinfo);
-	if (bpf_core_field_size(net->ipv4.ip_local_ports.range) == 4) { /* 6.8 */
+	if (bpf_core_field_exists(net->ipv4.ip_local_ports.range)) { /* 6.8: one number; before, an array, which is another type */
 		range = FAR(net, ipv4.ip_local_ports.range);
 		c.lo = range & 0xffff;
 		c.hi = range >> 16;
