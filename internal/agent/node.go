@@ -234,6 +234,11 @@ func (n *node) own(ctx context.Context, reading <-chan error) error {
 			ended = nil
 			n.stopping = true
 			late = time.After(endTime)
+			for _, s := range n.subjects {
+				if s.unnamed != nil { // its death waits for what a runtime tells
+					s.unnamed()
+				}
+			}
 		case <-late:
 			n.log.Warn("ends with deaths that are not judged", "deaths", n.pending)
 			return nil
