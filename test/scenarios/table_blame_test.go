@@ -1,5 +1,21 @@
 package scenarios
 
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// needRing skips where no io_uring can be had.
+func needRing(r *Run) {
+	var params [128]byte
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
+	if errno != 0 {
+		r.t.Skipf("needs io_uring: %v", errno)
+	}
+	unix.Close(int(fd))
+}
+
 // blamed are programs whose output turns to what is no text, and by whom is to be said; what they die of is
 // mostly something else.
 var blamed = []Scenario{
@@ -14,7 +30,7 @@ var blamed = []Scenario{
 	{Name: "node-utf16-in-log", Why: "UTF-16 on stderr; dies of an exception", Kind: Pair, Cmd: []string{"js:garbled/wide.js"},
 		Exit: 1, Cause: "uncaught-error", Never: []string{"stdio-replaced"}, Words: []string{"bad state", "UTF-16", "written by node"}},
 	{Name: "c-garbage-by-ring", Why: "its log is written by io_uring, a block of random bytes among it; it gives up for a reason of its own", Kind: NearMiss, Cmd: []string{"c:garbled/uring.c"},
-		Exit: 3, Cause: "exit-error", Or: []string{"unexplained"}, Never: []string{"stdio-replaced"},
+		Setup: needRing, Exit: 3, Cause: "exit-error", Or: []string{"unexplained"}, Never: []string{"stdio-replaced"},
 		Words: []string{"most likely written", "through its io_uring", "not text", "looked at closer from here on: stacks of its next writes"}},
 	{Name: "helper-garbage", Why: "a helper that is gone wrote the garbage", Kind: NearMiss, Cmd: []string{"sh:garbled/helper.sh"}, Varies: true,
 		Exit: 6, Cause: "exit-error", Never: []string{"stdio-replaced"}, Words: []string{"written by head", "giving up"}},
