@@ -81,9 +81,14 @@ func (n *node) soon(d time.Duration, do func()) {
 
 // settle has the owner go on when all that the kernel has said by now was taken, and all that s has written; and the core of a process of it is there.
 func (n *node) settle(s *subject, pid int32, then func(late bool)) {
+	wrote := false
+	if s.exit != nil {
+		d, ok := s.exit.Detail.(*evidence.Exit)
+		wrote = ok && d.AtEnd != nil && d.AtEnd.Written > 0
+	}
 	go func() {
 		late := !n.set.Flush(nodeFlush)
-		n.read(s, pid)
+		n.read(s, pid, wrote)
 		n.post(message{do: func() {
 			n.pending--
 			then(late)

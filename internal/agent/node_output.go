@@ -204,18 +204,19 @@ const (
 	settleLook  = 15 * time.Millisecond
 	settleQuiet = 2 // looks without anything new
 	settleMost  = 150 * time.Millisecond
+	settleLate  = time.Second // likewise, while nothing came of a program that has written something
 )
 
 // settle reads what a subject has written last, and ends its judgement: its runtime hands on the last bytes a moment
 // after the death.
-func (l *logs) settle(subject uint32) {
+func (l *logs) settle(subject uint32, wrote bool) {
 	c := l.get(subject)
 	if c == nil || c.path == "" {
 		return
 	}
-	until := time.Now().Add(settleMost)
+	until, late := time.Now().Add(settleMost), time.Now().Add(settleLate)
 	last, quiet := int64(-1), 0
-	for time.Now().Before(until) && quiet < settleQuiet {
+	for time.Now().Before(until) && quiet < settleQuiet || wrote && !c.any() && time.Now().Before(late) {
 		at := make(chan int64, 1)
 		if !l.ask(func() {
 			l.w.Look(c.path, time.Now())

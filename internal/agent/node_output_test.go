@@ -156,8 +156,8 @@ func TestLogsOfContainers(t *testing.T) {
 	if len(l.garbled(2)) > 0 || !l.turned(1) || l.turned(2) {
 		t.Error("garbage of another container")
 	}
-	l.settle(1)
-	l.settle(2)
+	l.settle(1, false)
+	l.settle(2, false)
 	last := l.last(1)
 	if string(last.Stdout) != text+bad+"\n"+honestLines(100, 50) || string(last.Stderr) != honestLines(0, 20) || last.Truncated {
 		t.Errorf("the end is read as %d and %d bytes", len(last.Stdout), len(last.Stderr))
@@ -203,10 +203,36 @@ func TestLogsGrowing(t *testing.T) {
 	l.write(a, "stdout", honestLines(50, 50))
 	l.until("the garbage", func() bool { return len(l.garbled(1)) == 1 })
 	l.write(a, "stdout", honestLines(100, 50)+noText(300, 8)+"\n")
-	l.settle(1)
+	l.settle(1, false)
 	n := map[string]int64{}
 	if l.counters(1, n); len(l.garbled(1)) != 2 || n[evidence.CountGarbled] < 550 {
 		t.Errorf("%d pieces, %d bytes", len(l.garbled(1)), n[evidence.CountGarbled])
+	}
+}
+
+// A busy runtime hands on late what a program wrote: one that is known to have written something is waited for.
+func TestLogsLate(t *testing.T) {
+	for _, wrote := range []bool{true, false} {
+		l := newLogLab(t, nil)
+		a := filepath.Join(l.dir, "a.log")
+		l.write(a, "stdout", "")
+		l.follow(followedFor{subject: 1, path: a})
+		settled := make(chan struct{})
+		go func() { l.settle(1, wrote); close(settled) }()
+		if !wrote {
+			<-settled
+			continue // nothing will come: it is not waited for
+		}
+		select {
+		case <-settled:
+			t.Error("what it wrote is not waited for")
+		case <-time.After(2 * settleMost):
+		}
+		l.write(a, "stdout", "the words\n")
+		<-settled
+		if o := l.last(1); o == nil || string(o.Stdout) != "the words\n" {
+			t.Errorf("%+v", o)
+		}
 	}
 }
 
@@ -216,7 +242,7 @@ func TestLogsOfBinary(t *testing.T) {
 	a := filepath.Join(l.dir, "a.log")
 	l.follow(followedFor{subject: 1, path: a})
 	l.write(a, "stdout", noText(30_000, 2))
-	l.settle(1)
+	l.settle(1, false)
 	if len(l.garbled(1)) == 0 || l.turned(1) {
 		t.Errorf("%d pieces, turned %v", len(l.garbled(1)), l.turned(1))
 	}
@@ -240,8 +266,8 @@ func TestLogsRestart(t *testing.T) {
 	l.follow(followedFor{subject: 7, path: a, found: true})
 	l.follow(followedFor{subject: 8, path: old, found: true})
 	l.until("the garbage of the gap", func() bool { return len(l.garbled(7)) == 1 })
-	l.settle(7)
-	l.settle(8)
+	l.settle(7, false)
+	l.settle(8, false)
 	if v := l.coverage(7, time.Now()); v.Partial != "" {
 		t.Errorf("of what was followed throughout: %+v", v)
 	}
@@ -259,7 +285,7 @@ func TestLogsSecondLife(t *testing.T) {
 	a := filepath.Join(l.dir, "a.log")
 	l.follow(followedFor{subject: 1, path: a})
 	l.write(a, "stdout", honestLines(0, 50)+noText(100, 4)+"\n"+honestLines(50, 50))
-	l.settle(1)
+	l.settle(1, false)
 	l.follow(followedFor{subject: 2, path: a})
 	l.write(a, "stdout", honestLines(100, 50)+noText(100, 5)+"\n"+honestLines(150, 50))
 	l.until("the second's", func() bool { return len(l.garbled(2)) == 1 })
@@ -270,7 +296,7 @@ func TestLogsSecondLife(t *testing.T) {
 		t.Errorf("%d of the first", len(l.garbled(1)))
 	}
 	n := map[string]int64{}
-	l.settle(2)
+	l.settle(2, false)
 	if l.counters(2, n); n[evidence.CountOutput] != int64(len(honestLines(100, 200))+202) {
 		t.Error(n)
 	}
@@ -336,7 +362,7 @@ func TestLogsBlame(t *testing.T) {
 			l.follow(followedFor{subject: 1, path: a, pid: int32(os.Getpid())})
 			l.get(1).out[0] = probe.Output{Inode: 1} // stdout of a test is what it is
 			l.write(a, "stdout", honestLines(0, 200))
-			l.settle(1)
+			l.settle(1, false)
 			l.closer(1, true)
 			if !f.on {
 				t.Fatal("the ledger is not begun")

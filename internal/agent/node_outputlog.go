@@ -193,6 +193,13 @@ func (c *containerLog) taken() int64 {
 	return c.at[0] + c.at[1]
 }
 
+// any says whether anything of this life was read.
+func (c *containerLog) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun[0] || c.begun[1]
+}
+
 // partial notes that what the log held before is not judged.
 func (c *containerLog) partial(atEnd bool) {
 	c.mu.Lock()

@@ -85,8 +85,8 @@ func (n *node) follow(s *subject) {
 
 // read takes the last of what a subject wrote, and waits for the core of a process of it. It is for no goroutine that
 // others wait for.
-func (n *node) read(s *subject, pid int32) {
-	n.logs.settle(s.id)
+func (n *node) read(s *subject, pid int32, wrote bool) {
+	n.logs.settle(s.id, wrote)
 	if n.cores == nil {
 		return
 	}

@@ -10,13 +10,14 @@ type AtEnd struct {
 	AddressPeak  int64  `json:"addressPeak,omitzero"` // bytes of address space that it had at most; 0: not known, before Linux 6.16
 	Inotify      int64  `json:"inotify,omitzero"`     // inotify instances of its user, where they are counted that let it have fewest more
 	InotifyMax   int64  `json:"inotifyMax,omitzero"`  // that it may have; 0: not known
+	Written      int64  `json:"written,omitzero"`     // bytes that it gave to calls of write since its exec, to whatever descriptor
 }
 
 func (e *AtEnd) walk(c *codec) {
 	c.i32(&e.UID)
 	c.i32(&e.GID)
 	c.u64(&e.Caps)
-	for _, n := range []*int64{&e.AddressLimit, &e.DataLimit, &e.AddressPeak, &e.Inotify, &e.InotifyMax} {
+	for _, n := range []*int64{&e.AddressLimit, &e.DataLimit, &e.AddressPeak, &e.Inotify, &e.InotifyMax, &e.Written} {
 		c.i64(n)
 	}
 }

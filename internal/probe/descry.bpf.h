@@ -53,6 +53,7 @@ struct proc {
 	__u32 flags;        /* PROC_…; atomic */
 	__u32 subject;      /* its number, 0 where there is only one */
 	struct std_was std[3]; /* at its exec, where flags say so */
+	__u64 written;         /* bytes that its thread had written by then, with those that had ended before */
 };
 
 struct {

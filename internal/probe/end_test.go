@@ -36,6 +36,8 @@ func childTurned(args []string) {
 	peer, err := strconv.Atoi(args[0])
 	must(err)
 	must(unix.Connect(s, &unix.SockaddrInet4{Port: peer, Addr: [4]byte{127, 0, 0, 1}}))
+	_, err = unix.Write(s, []byte("stock\n"))
+	must(err)
 	must(unix.Dup3(s, 1, 0))
 	must(unix.Close(s))
 	must(unix.Close(0))
@@ -61,7 +63,7 @@ func TestAtEnd(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	user := int32(1_000_000 + k.pid)
-	want := evidence.AtEnd{UID: user, GID: user + 1, AddressLimit: endLimit, DataLimit: e.AtEnd.DataLimit, AddressPeak: e.AtEnd.AddressPeak, Inotify: 3, InotifyMax: e.AtEnd.InotifyMax}
+	want := evidence.AtEnd{UID: user, GID: user + 1, AddressLimit: endLimit, DataLimit: e.AtEnd.DataLimit, AddressPeak: e.AtEnd.AddressPeak, Inotify: 3, InotifyMax: e.AtEnd.InotifyMax, Written: 6}
 	if *e.AtEnd != want {
 		t.Errorf("%+v, want %+v", *e.AtEnd, want)
 	}

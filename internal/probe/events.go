@@ -74,6 +74,7 @@ type proc struct {
 	Forks                uint32
 	Flags, Subject       uint32
 	Std                  [3]stdWas
+	Written              uint64
 }
 
 // stdWas mirrors struct std_was: what one of descriptors 0 to 2 was.

@@ -108,6 +108,14 @@ static __always_inline void standards(__u32 slot, struct task_struct *t)
 	standard_fd(slot, all, 2);
 }
 
+/* written_by is how much a task, and the threads of its process that have ended before, gave to calls of write. */
+static __always_inline __u64 written_by(struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->ioac.wchar))
+		return 0;
+	return FAR(t, ioac.wchar) + FAR(t, signal, ioac.wchar);
+}
+
 /* --- exec --- */
 
 /* executed ends what a runtime does in its container: the first that it made there which runs a program
@@ -143,6 +151,7 @@ int BPF_PROG(on_exec, struct task_struct *t, pid_t old_pid, struct linux_binprm 
 	if (node)
 		executed((__u64)FAR(t, group_leader), tgid);
 	__sync_fetch_and_and(&p->flags, ~PROC_STANDARD);
+	p->written = written_by(t);
 	slot = walk_claim(bpf_get_smp_processor_id());
 	w = walk_at(slot);
 	if (!w) {
@@ -209,6 +218,7 @@ struct exit_event {
 	__u64 caps;
 	__u64 as_limit, data_limit; /* bytes */
 	__u64 vm_peak; /* pages; 0: not known, before 6.16 the address space is gone by then */
+	__u64 written; /* bytes, since its exec */
 	__s64 inotify, inotify_max; /* instances of its user, in the user namespace that allows fewest; -1: not known */
 };
 EVENT(exit_event)
@@ -216,7 +226,7 @@ EVENT(exit_event)
 struct thread_walk {
 	struct signal_struct *sig;
 	struct list_head *at;
-	__u64 utime, stime, runtime, min_flt, maj_flt;
+	__u64 utime, stime, runtime, min_flt, maj_flt, written;
 	__u32 ender;
 };
 
@@ -235,6 +245,8 @@ static long thread_step(__u32 i, struct thread_walk *c)
 	c->runtime += BPF_CORE_READ(t, se.sum_exec_runtime);
 	c->min_flt += BPF_CORE_READ(t, min_flt);
 	c->maj_flt += BPF_CORE_READ(t, maj_flt);
+	if (bpf_core_field_exists(t->ioac.wchar))
+		c->written += BPF_CORE_READ(t, ioac.wchar);
 	flags = BPF_CORE_READ(t, flags);
 	if (!c->ender && (flags & PF_EXITING) && !(flags & PF_SIGNALED))
 		c->ender = tid_of(t);
@@ -287,7 +299,10 @@ static __always_inline void exit_usage(struct exit_event *e, struct task_struct 
 	c.runtime = BPF_CORE_READ(sig, sum_sched_runtime);
 	c.min_flt = BPF_CORE_READ(sig, min_flt);
 	c.maj_flt = BPF_CORE_READ(sig, maj_flt);
+	if (bpf_core_field_exists(sig->ioac.wchar))
+		c.written = BPF_CORE_READ(sig, ioac.wchar);
 	bpf_loop(MAX_THREADS, thread_step, &c, 0);
+	e->written = c.written;
 	e->utime = c.utime;
 	e->stime = c.stime;
 	e->runtime = c.runtime;
@@ -396,6 +411,7 @@ int BPF_PROG(on_exit, struct task_struct *t)
 	exit_usage(e, t, sig);
 	exit_user(e, t);
 	exit_memory(e, t, sig);
+	e->written = e->written > q.written ? e->written - q.written : 0;
 	e->id = id;
 	if (w && id) {
 		e->open = w->open;

@@ -103,7 +103,7 @@ const (
 	exitKnown   = exitStd + 2*3*stdSize
 	exitUser    = exitKnown + 4
 	exitLimits  = exitUser + 3*4
-	exitSize    = exitLimits + 6*8
+	exitSize    = exitLimits + 7*8
 
 	stdSize = 16
 )
@@ -154,8 +154,9 @@ func atEnd(raw []byte) *evidence.AtEnd {
 		UID: int32(le.Uint32(raw[exitUser:])), GID: int32(le.Uint32(raw[exitUser+4:])), Caps: n(0),
 		AddressLimit: limit(n(1)), DataLimit: limit(n(2)), AddressPeak: int64(n(3)) * int64(os.Getpagesize()),
 	}
-	if used := int64(n(4)); used >= 0 {
-		e.Inotify, e.InotifyMax = used, limit(n(5))
+	e.Written = int64(n(4))
+	if used := int64(n(5)); used >= 0 {
+		e.Inotify, e.InotifyMax = used, limit(n(6))
 	}
 	return e
 }

@@ -145,7 +145,11 @@ struct k_sigaction {
 struct sighand_struct {
 	struct k_sigaction action[64];
 };
+struct task_io_accounting {
+	u64 wchar;
+};
 struct signal_struct {
+	struct task_io_accounting ioac;
 	atomic_t live;
 	int nr_threads;
 	struct list_head thread_head;
@@ -237,6 +241,7 @@ struct task_struct {
 	struct sighand_struct *sighand;
 	struct thread_struct thread;
 	struct css_set *cgroups;
+	struct task_io_accounting ioac;
 };
 
 /* --- memory --- */
