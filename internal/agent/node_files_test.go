@@ -83,7 +83,9 @@ func FuzzReadMounts(f *testing.F) {
 	f.Add("1 2 3 4 5 6 - a b c", "5")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		if m := mountAt(readMounts(strings.NewReader(text), 8), name); m != nil {
-			below(name, m.point)
+			if _, ok := below(name, m.point); !ok {
+				t.Errorf("%q is not below %q", name, m.point)
+			}
 		}
 	})
 }

@@ -121,8 +121,7 @@ func (q *quickReader) readTail(f io.ReaderAt, size int64, e *Entry) error {
 			return errHead // torn
 		}
 		// Within strings of JSON there are no line ends: a line that begins so is a member of the case itself.
-		at, rest := len(tail), tail
-		name := ""
+		at, rest, name := 0, tail, ""
 		for {
 			if at = lastMember(rest); at < 0 {
 				break

@@ -263,10 +263,7 @@ func TestUnpin(t *testing.T) {
 
 // Every event's type is known to the objects: a build that has made one longer must not read what another has written.
 func TestEventShapes(t *testing.T) {
-	e := &env{}
-	for _, o := range []*object{processObject, signalObject, oomObject, tcpObject, dnsObject, dropObject, containerObject, socketsObject} {
-		e.objects = append(e.objects, o)
-	}
+	e := &env{objects: []*object{processObject, signalObject, oomObject, tcpObject, dnsObject, dropObject, containerObject, socketsObject}}
 	shapes := e.eventShapes()
 	sources, err := filepath.Glob("*.bpf.*")
 	must(err)
