@@ -86,8 +86,8 @@ func (w *watched) said(pattern string) {
 	}
 }
 
-// A shell that counts what it is sent, and ends at the second.
-const counts = `n=0; trap 'n=$((n+1)); echo got $n; test $n = 2 && exit 7' INT TERM; echo up; while :; do read x || exit 8; done`
+// A shell that counts what it is sent, and ends at the second. A signal may end its read, too.
+const counts = `n=0 ends=0; trap 'n=$((n+1)); echo got $n; test $n = 2 && exit 7' INT TERM; echo up; while :; do read x || ends=$((ends+1)); test $ends -lt 1000 || exit 8; done`
 
 func TestInterruptTwice(t *testing.T) {
 	w := start(t, "--no-probes", "--", "sh", "-c", counts)

@@ -230,6 +230,7 @@ func (l *logs) settle(subject uint32, wrote bool) {
 				quiet++
 			} else {
 				last, quiet = n, 0
+				c.keepTail() // at once: some engines remove it with its container
 			}
 		case <-l.done:
 			return
