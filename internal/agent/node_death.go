@@ -101,7 +101,11 @@ func (n *node) bury(s *subject, late bool) {
 	if s.ended {
 		return
 	}
-	if !s.introduced() && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
+	later := n.places[s.key] != s // life: nothing more will be told of this one
+	if later && !s.named && n.names != nil && s.ref.ID != "" {
+		n.name(s)
+	}
+	if !s.introduced() && !later && n.names != nil && !n.stopping && s.ref.ID != "" && !s.waited {
 		s.waited = true
 		wait := nameTime
 		switch {

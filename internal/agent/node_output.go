@@ -291,6 +291,16 @@ func (l *logs) last(subject uint32) *evidence.LastOutput {
 	return &out
 }
 
+// outlived notes that a later life of a subject's container has begun, which may write to the same log: what its end
+// was before stays.
+func (l *logs) outlived(subject uint32) {
+	if c := l.get(subject); c != nil {
+		c.mu.Lock()
+		c.over = true
+		c.mu.Unlock()
+	}
+}
+
 // keepTail reads the end of a log, unless it is gone by now: an engine removes it with its container.
 func (c *containerLog) keepTail() {
 	t, err := output.ReadTail(c.path, keepOutput)
@@ -299,7 +309,7 @@ func (c *containerLog) keepTail() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tail != nil && len(t.Stream[0])+len(t.Stream[1]) == 0 {
+	if c.tail != nil && (c.over || len(t.Stream[0])+len(t.Stream[1]) == 0) {
 		return
 	}
 	c.tail = &evidence.LastOutput{Stdout: t.Stream[0], Stderr: t.Stream[1], Truncated: !t.Whole[0] || !t.Whole[1]}

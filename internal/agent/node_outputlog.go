@@ -44,6 +44,7 @@ type containerLog struct {
 	lines   int64
 	tears   int64
 	tail    *evidence.LastOutput // as it was read last
+	over    bool                 // a later life writes to the same log
 	binary  bool                 // stdout is no text from its first line on
 	turned  bool
 	first   []evidence.FirstGarbage

@@ -117,8 +117,11 @@ func (n *node) add(id uint32, cgroup, found string) (*subject, error) {
 	}
 	old := n.places[s.key]
 	n.subjects[s.id], n.places[s.key] = s, s
-	if old != nil && old.unnamed != nil { // nothing more will be told of the life before
-		old.unnamed()
+	if old != nil {
+		n.logs.outlived(old.id)
+		if old.unnamed != nil { // nothing more will be told of the life before
+			old.unnamed()
+		}
 	}
 	if n.names != nil && s.ref.ID != "" {
 		n.names.Need(s.ref)

@@ -206,7 +206,7 @@ func (e *engine) again(a *agent) {
 	slices.SortFunc(all, func(x, y *evidence.Case) int { return x.Death.At.Compare(y.Death.At) }) // a slow engine's word is waited for, also beyond the next death
 	for i, c := range all {
 		if c.Subject.RestartCount != int64(i) || c.Death.ExitCode != 4 || c.LastOutput == nil || strings.Count(string(c.LastOutput.Stdout), "life-") != i+1 {
-			e.t.Errorf("life %d: %s", i, show(c))
+			e.t.Errorf("life %d: %s, %+v", i, show(c), c.LastOutput)
 		}
 	}
 }
