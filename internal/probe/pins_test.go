@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"embed"
 	"errors"
 	"os"
 	"os/exec"
@@ -261,15 +262,19 @@ func TestUnpin(t *testing.T) {
 	}
 }
 
+//go:embed *.bpf.c *.bpf.h
+var probeSources embed.FS // tests also run where no sources stand beside them
+
 // Every event's type is known to the objects: a build that has made one longer must not read what another has written.
 func TestEventShapes(t *testing.T) {
 	e := &env{objects: []*object{processObject, signalObject, oomObject, tcpObject, dnsObject, dropObject, containerObject, socketsObject}}
 	shapes := e.eventShapes()
-	sources, err := filepath.Glob("*.bpf.*")
+	sources, err := probeSources.ReadDir(".")
 	must(err)
 	n := 0
-	for _, name := range sources {
-		b, err := os.ReadFile(name)
+	for _, source := range sources {
+		name := source.Name()
+		b, err := probeSources.ReadFile(name)
 		must(err)
 		for line := range strings.Lines(string(b)) {
 			if f := strings.Fields(line); len(f) >= 3 && f[0] == "struct" && strings.HasSuffix(f[1], "_event") && f[2] == "{" && line[0] == 's' {
