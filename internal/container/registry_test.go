@@ -343,7 +343,17 @@ func TestRuntimeThatIsNotThere(t *testing.T) {
 	}
 	quiet := &lines{}
 	auto := running(t, Options{HostRoot: t.TempDir(), Log: quiet.log})
-	until(t, "nothing", func() bool { return len(auto.Status()) == 0 })
+	until(t, "all to be looked for", func() bool {
+		for _, s := range auto.sources {
+			s.mu.Lock()
+			absent := errors.Is(s.status.Err, ErrAbsent)
+			s.mu.Unlock()
+			if !absent {
+				return false
+			}
+		}
+		return len(auto.sources) > 3 && len(auto.Status()) == 0
+	})
 	if len(quiet.get()) != 0 {
 		t.Errorf("said %q of runtimes that nobody named", quiet.get())
 	}

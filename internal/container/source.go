@@ -151,7 +151,8 @@ func (s *source) tell(now Status) {
 		return e.Error()
 	}
 	news := was.Connected != now.Connected || was.Events != now.Events && now.Connected
-	if !now.Connected && !was.Connected && reason(was.Err) != reason(now.Err) && time.Since(s.said) > sayAgain {
+	absent := errors.Is(was.Err, errUntried) && errors.Is(now.Err, ErrAbsent) // as most of those that nobody named
+	if !now.Connected && !was.Connected && !absent && reason(was.Err) != reason(now.Err) && time.Since(s.said) > sayAgain {
 		news = true
 	}
 	if s.said.IsZero() && s.at.given { // that it is not there, too
