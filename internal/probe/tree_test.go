@@ -30,6 +30,7 @@ func init() {
 // fork is a bare fork. The child may make raw system calls only: it has one thread and no scheduler.
 //
 //go:norace
+//go:nosplit
 func fork() uintptr {
 	pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if e != 0 {
@@ -39,6 +40,7 @@ func fork() uintptr {
 }
 
 //go:norace
+//go:nosplit
 func exitRaw(code uintptr) {
 	for {
 		_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)

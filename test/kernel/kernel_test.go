@@ -86,13 +86,17 @@ func TestJudge(t *testing.T) {
 	old := allowedSkip{test: "internal/probe TestOld", says: "needs Linux 6.18", why: "it is older"}
 	stale := allowedSkip{test: "internal/probe TestGood", says: "needs"}
 	elsewhere := allowedSkip{test: "internal/other TestGood", says: "needs"}
-	j := judge{out: t.Output(), suites: []string{"internal/probe", "test/crash"}, allowed: []*allowedSkip{&old, &stale, &elsewhere}}
+	j := judge{out: t.Output(), suites: []string{"internal/probe", "test/crash", "test/hung", "test/half"}, allowed: []*allowedSkip{&old, &stale, &elsewhere}}
 	for part := range slices.Chunk([]byte(said), 7) { // as a serial line brings it
 		j.output(0, part)
 	}
 	j.exit(0, 1)
 	j.output(1, []byte("panic: before any test\n"))
 	j.exit(1, 2)
+	j.output(2, []byte("\x16=== RUN   TestHung\n"))
+	j.exit(2, 2)
+	j.output(3, []byte("\x16=== RUN   TestWorse\n\x16--- FAIL: TestWorse (1.00s)\n\x16=== NAME  \npanic: it is bad\n"))
+	j.exit(3, 2)
 	j.unused()
 
 	check := func(what string, got []string, want ...string) {
@@ -108,9 +112,9 @@ func TestJudge(t *testing.T) {
 		}
 	}
 	check("passed", j.passed, "internal/probe TestGood")
-	check("failed", j.failed, "internal/probe TestBad", "test/crash: exit code 2")
+	check("failed", j.failed, "internal/probe TestBad", "test/crash: exit code 2", "test/hung: exit code 2", "test/half TestWorse")
 	check("skipped", j.skipped, "TestLazy: a_test.go:9: needs gcc: not found")
-	check("wrong", j.wrong, "internal/probe TestGood did not skip")
+	check("wrong", j.wrong, "test/hung TestHung did not end", "test/half broke off with exit code 2", "internal/probe TestGood did not skip")
 	if j.mustSkip != 1 {
 		t.Errorf("%d skipped as they must, want 1", j.mustSkip)
 	}

@@ -67,7 +67,7 @@ func main() {
 	flag.IntVar(&o.memory, "m", 1024, "memory of a machine in MiB")
 	flag.StringVar(&o.cgroups, "cgroups", "v2", "hierarchies of cgroups: `v2`, v1 or hybrid; from 6.12 on Debian's kernels have only some controllers of v1")
 	flag.IntVar(&o.cpus, "cpus", 1, "virtual CPUs of a machine; under emulation one is the fastest")
-	flag.DurationVar(&o.limit, "timeout", 30*time.Minute, "time limit of each machine")
+	flag.DurationVar(&o.limit, "timeout", 20*time.Minute, "time limit of each machine")
 	flag.IntVar(&o.parallel, "j", min(2, runtime.NumCPU()), "machines at a time")
 	flag.BoolVar(&o.verbose, "v", false, "show the output of all tests, not only of those that fail")
 	flag.BoolVar(&o.console, "console", false, "show the machine's console as it comes")

@@ -188,9 +188,10 @@ type judge struct {
 	mustSkip                       int
 
 	job    int
-	before int            // failed tests of the jobs before the present one
-	stdin  io.WriteCloser // of test2json, which reads the present job's output
-	events chan struct{}  // closed when all its events were seen
+	before int             // failed tests of the jobs before the present one
+	begun  map[string]bool // tests of the present job that have not ended
+	stdin  io.WriteCloser  // of test2json, which reads the present job's output
+	events chan struct{}   // closed when all its events were seen
 	said   map[string][]string
 	store  store
 }
@@ -215,13 +216,19 @@ func (j *judge) exit(job, code int) {
 		j.begin(job) // it said nothing
 	}
 	j.end()
-	if code != 0 && len(j.failed) == j.before {
+	for test := range j.begun {
+		j.wrong = append(j.wrong, fmt.Sprintf("%s %s did not end, and those behind it did not run: %s", j.suites[job], test, strings.Join(j.said[test], "        ")))
+	}
+	switch {
+	case code != 0 && len(j.failed) == j.before:
 		j.failed = append(j.failed, fmt.Sprintf("%s: exit code %d", j.suites[job], code))
+	case code != 0 && code != 1: // as a panic ends it
+		j.wrong = append(j.wrong, fmt.Sprintf("%s broke off with exit code %d: not all of its tests ran", j.suites[job], code))
 	}
 }
 
 func (j *judge) begin(job int) {
-	j.job, j.before, j.said, j.events = job, len(j.failed), map[string][]string{}, make(chan struct{})
+	j.job, j.before, j.said, j.begun, j.events = job, len(j.failed), map[string][]string{}, map[string]bool{}, make(chan struct{})
 	fmt.Fprintf(j.out, "tests of %s\n", j.suites[job])
 	cmd := exec.Command("go", "tool", "test2json", "-t")
 	r, w := io.Pipe()
@@ -264,6 +271,12 @@ func (j *judge) end() {
 
 func (j *judge) event(e event) {
 	name := j.suites[j.job] + " " + e.Test
+	switch e.Action {
+	case "run":
+		j.begun[e.Test] = true
+	case "pass", "fail", "skip":
+		delete(j.begun, e.Test)
+	}
 	switch e.Action {
 	case "output":
 		if took, err := j.store.line(e.Output); took {
