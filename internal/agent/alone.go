@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,14 +108,21 @@ func commOf(pid int32) string {
 // aloneSlack is how much earlier than told something may have been written: a runtime reads with delay.
 const aloneSlack = int64(1e9)
 
+// tellProcesses are the sources that tell which processes there are; "probe" is what could not be read at all.
+var tellProcesses = []string{"probe/fork", "probe/exec", "probe/exit", "probe/container", "probe"}
+
+// lostProcesses says whether a process may have begun or ended unseen.
+func lostProcesses(lost map[string]int64) bool {
+	return slices.ContainsFunc(tellProcesses, func(source string) bool { return lost[source] > 0 })
+}
+
 // byAlone names the writer of a piece of garbage whose write was not seen, if one process of the subject alone had the
 // output open from a boot time on, when what stands before it was read: none has ended or begun since.
 func (n *node) byAlone(s *subject, d *evidence.Garbled, out pipeOf, since int64) {
 	if since -= aloneSlack; s.exit != nil || s.left >= since || n.set == nil {
 		return
 	}
-	lost := n.set.Lost()
-	if lost["probe/process"] > 0 || lost["probe/container"] > 0 {
+	if lostProcesses(n.set.Lost()) {
 		return
 	}
 	var pids []int32
@@ -135,7 +143,7 @@ func (n *node) byAlone(s *subject, d *evidence.Garbled, out pipeOf, since int64)
 func (f *flight) byRing(d *evidence.Garbled, i int) {
 	out := f.blame.out[i]
 	since, ok := f.cmd.Tap().TimeAt(streams[i], max(0, d.Offset-1))
-	if f.set == nil || out.Inode == 0 || out.Rdev != 0 || !ok || f.set.Lost()["probe/process"] > 0 {
+	if f.set == nil || out.Inode == 0 || out.Rdev != 0 || !ok || lostProcesses(f.set.Lost()) {
 		return
 	}
 	holders := f.cmd.Holders()

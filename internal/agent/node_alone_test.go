@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/descry-dev/descry/internal/evidence"
+	"github.com/descry-dev/descry/internal/probe"
 )
 
 // logged are lines of a log in a shell that begins no process for them.
@@ -166,5 +167,30 @@ func TestStampsBefore(t *testing.T) {
 		if got := s.before(c.at); !got.Equal(c.want) {
 			t.Errorf("before %d: %v, want %v", c.at, got, c.want)
 		}
+	}
+}
+
+// The sources that tell which processes there are go by the names that the probes have.
+func TestLostProcesses(t *testing.T) {
+	n := newTestNode(t)
+	set, err := probe.Open(probe.Config{Node: &probe.Node{Scope: n.scope}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	known := map[string]bool{"probe": true}
+	for _, st := range set.Status() {
+		known[st.Name] = true
+	}
+	for _, source := range tellProcesses {
+		if !known[source] {
+			t.Errorf("no probe is called %s", source)
+		}
+		if !lostProcesses(map[string]int64{source: 1}) {
+			t.Errorf("what %s has lost does not count", source)
+		}
+	}
+	if lostProcesses(map[string]int64{"probe/dns": 1}) || lostProcesses(nil) {
+		t.Error("lost names of DNS count")
 	}
 }

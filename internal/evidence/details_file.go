@@ -44,6 +44,13 @@ type Space struct {
 	TotalInodes int64 `json:"totalInodes"` // 0: it has no such limit
 }
 
+func walkSpace(c *codec, s *Space) {
+	c.i64(&s.FreeBytes)
+	c.i64(&s.TotalBytes)
+	c.i64(&s.FreeInodes)
+	c.i64(&s.TotalInodes)
+}
+
 // Kind is KindFileRefused.
 func (*FileRefused) Kind() Kind { return KindFileRefused }
 
@@ -64,12 +71,7 @@ func (d *FileRefused) walk(c *codec) {
 	c.str(&d.Device)
 	c.flag(&d.ReadOnly)
 	c.flag(&d.NoExec)
-	optional(c, &d.Space, func(c *codec, s *Space) {
-		c.i64(&s.FreeBytes)
-		c.i64(&s.TotalBytes)
-		c.i64(&s.FreeInodes)
-		c.i64(&s.TotalInodes)
-	})
+	optional(c, &d.Space, walkSpace)
 	c.flag(&d.Missing)
 	c.str(&d.Forbids)
 	c.i32(&d.Mode)

@@ -35,12 +35,7 @@ func (d *FileLooked) walk(c *codec) {
 	c.str(&d.Mount)
 	c.flag(&d.ReadOnly)
 	c.flag(&d.Missing)
-	optional(c, &d.Space, func(c *codec, s *Space) {
-		c.i64(&s.FreeBytes)
-		c.i64(&s.TotalBytes)
-		c.i64(&s.FreeInodes)
-		c.i64(&s.TotalInodes)
-	})
+	optional(c, &d.Space, walkSpace)
 	c.str(&d.Forbids)
 	c.i32(&d.Mode)
 	c.i32(&d.Owner)
